@@ -1,0 +1,95 @@
+"""Which device trains, what it can hold, and the one thing that only CUDA has: a captured step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mibench.errors import UsageError
+
+CACHE_BUDGET_BYTES = 24 * 2**20
+"""What a pack may touch in a step on a CPU: beyond the last-level cache, larger packs are slower."""
+
+CUDA_SHARE = 0.6
+"""The share of a GPU's free memory that a pack may need; the rest is for fragments and libraries."""
+
+WARM_UP_STEPS = 3
+
+Step = Callable[[Tensor, Tensor], Tensor]
+
+
+def resolve(name: str) -> tuple[torch.device, str]:
+    """Return the device of `auto`, `cpu`, `cuda` or `cuda:1`, and a sentence that says what was chosen.
+
+    Raises:
+        UsageError: no such device here; there is no silent fallback.
+    """
+    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        name = "cuda" if available else "cpu"
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda") or (kind == "cpu" and index) or (index and not index.isdigit()):
+        raise UsageError(f"Unknown device {name!r}.", "Give auto, cpu, cuda or cuda:0.")
+    if kind == "cpu":
+        return torch.device("cpu"), f"device: cpu, {torch.get_num_threads()} threads"
+    number = int(index or 0)
+    if number >= available:
+        here = f"{available} CUDA device{'s' * (available != 1)}" if available else "no CUDA device"
+        raise UsageError(
+            f"Device {name!r} is not here: PyTorch {torch.__version__} sees {here}.",
+            "Give --device cpu or auto, or install a PyTorch built for your GPU and its driver.",
+        )
+    return torch.device("cuda", number), f"device: {name}, {torch.cuda.get_device_name(number)}"
+
+
+def budget_bytes(device: torch.device) -> int:
+    """Return how much memory a pack may need."""
+    if device.type == "cpu":
+        return CACHE_BUDGET_BYTES
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(CUDA_SHARE * free)
+
+
+def set_precision(precision: str, device: torch.device) -> None:
+    """Let CUDA's matrix products round to TF32, or not; it is a setting of the whole process."""
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+
+
+def captured(step: Step, x: Tensor, y: Tensor, state: Callable[[], Sequence[Tensor]]) -> Step:
+    """Return the step as one CUDA graph, which is launched at once in place of kernel by kernel.
+
+    The warm-up that capture needs changes the tensors of `state`; they are put back. Those that the step
+    itself creates (the optimiser's) begin at zero, and are put back to that.
+    """
+    fixed_x, fixed_y = x.clone(), y.clone()
+    before = {id(tensor): tensor.detach().clone() for tensor in state()}
+    side = torch.cuda.Stream(x.device)
+    side.wait_stream(torch.cuda.current_stream(x.device))
+    with torch.cuda.stream(side):
+        for _ in range(WARM_UP_STEPS):
+            step(fixed_x, fixed_y)
+    torch.cuda.current_stream(x.device).wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        values = step(fixed_x, fixed_y)
+    with torch.no_grad():
+        for tensor in state():
+            tensor.copy_(before.get(id(tensor), torch.zeros_like(tensor)))
+
+    def replay(x: Tensor, y: Tensor) -> Tensor:
+        fixed_x.copy_(x)
+        fixed_y.copy_(y)
+        graph.replay()
+        return values
+
+    return replay
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an exception says that memory ran out, on CUDA or on the CPU."""
+    memory_errors: tuple[Any, ...] = (MemoryError, torch.OutOfMemoryError)
+    return isinstance(error, memory_errors) or "not enough memory" in str(error)

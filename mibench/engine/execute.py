@@ -1,0 +1,82 @@
+"""Running packs: every run comes back with an outcome, whatever happens to its pack."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from mibench.engine.device import is_out_of_memory, set_precision
+from mibench.engine.evaluate import Readout, read_out
+from mibench.engine.plan import Pack
+from mibench.engine.train import Report, Trained, train
+from mibench.spec import RunSpec
+
+Status = Literal["ok", "diverged", "failed"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one run ended: `ok` with a read-out, `diverged`, or `failed` with the error's words.
+
+    `wall_s` is the run's share of the time that its pack took.
+    """
+
+    spec: RunSpec
+    status: Status
+    message: str
+    readout: Readout | None
+    wall_s: float
+
+
+def execute(
+    packs: Sequence[Pack], device: torch.device, report: Report = lambda steps: None
+) -> Iterator[list[Outcome]]:
+    """Train and read out packs, and yield the outcomes of each as soon as it is finished.
+
+    A pack for which memory does not suffice, or in which something raises, is halved, down to the single run
+    that is to blame; that one is `failed`, the others go on. `report` is told of critic-steps as they pass.
+    """
+    waiting = deque(packs)
+    while waiting:
+        pack = waiting.popleft()
+        started = time.perf_counter()
+        try:
+            outcomes = _run(pack, device, report, started)
+        except Exception as error:
+            if device.type == "cuda" and is_out_of_memory(error):
+                torch.cuda.empty_cache()
+            if len(pack.specs) > 1:
+                waiting.extendleft(reversed(pack.halves()))
+                continue
+            words = f"{type(error).__name__}: {error}".strip().replace("\n", " ")
+            wall_s = time.perf_counter() - started
+            outcomes = [Outcome(pack.first, "failed", words, None, wall_s)]
+        yield outcomes
+
+
+def _run(pack: Pack, device: torch.device, report: Report, started: float) -> list[Outcome]:
+    set_precision(pack.first.precision, device)
+    runs = len(pack.specs)
+    trained = train(pack, device, lambda steps: report(steps * runs))
+    readouts = read_out(pack, trained)
+    wall_s = (time.perf_counter() - started) / runs
+    return [
+        _judge(pack, trained, readout, run, wall_s) for run, readout in enumerate(readouts)
+    ]
+
+
+def _judge(pack: Pack, trained: Trained, readout: Readout, run: int, wall_s: float) -> Outcome:
+    spec, step = pack.specs[run], trained.diverged_at[run]
+    message = readout.message
+    if step is not None:
+        message = f"the objective is not finite at step {step} of {spec.steps}"
+        if step == 1:
+            message += f": learning rate {spec.lr:g} or true MI is beyond {spec.precision}"
+    if message:
+        return Outcome(spec, "diverged", message, None, wall_s)
+    return Outcome(spec, "ok", "", readout, wall_s)

@@ -1,0 +1,33 @@
+"""What a user can do wrong, said in two lines: what is wrong, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UsageError(ValueError):
+    """A mistake that the user can mend.
+
+    The command line prints `what` and `how` on a line each and exits with status 2; from Python it
+    is raised as it stands.
+    """
+
+    def __init__(self, what: str, how: str) -> None:
+        super().__init__(f"{what}\n{how}")
+        self.what = what
+        self.how = how
+
+
+class StoreError(UsageError):
+    """A results store that cannot be read or written as it is."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str], see: str) -> UsageError:
+    """Return the error for a `name` that is none of the `known` ones, with the nearest one.
+
+    `see` is a sentence that says where the whole list is.
+    """
+    close = get_close_matches(name.lower(), list(known), n=1, cutoff=0.5)
+    how = f"Did you mean {close[0]!r}? {see}" if close else see
+    return UsageError(f"Unknown {kind} {name!r}.", how)

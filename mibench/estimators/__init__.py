@@ -1,0 +1,30 @@
+"""Mutual-information estimators: an objective that trains a critic, and a read-out in nats.
+
+    estimator = mibench.estimators.get("nce[k=5]")
+
+An estimator is a dataclass in a file of this folder with a literal `name`; its fields are the options that
+users type. Other packages add theirs through the entry-point group `mibench.estimators`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mibench.registry import Registry
+
+if TYPE_CHECKING:
+    from mibench.estimators.base import Estimator
+    from mibench.registry import Value
+
+registry: Registry[Estimator] = Registry(
+    "estimator", "mibench.estimators", group="mibench.estimators"
+)
+
+
+def get(name: str, **options: Value) -> Estimator:
+    """Return an estimator by its name and options: `get("nce[k=5]")`, `get("nce", k=5)`.
+
+    Raises:
+        UsageError: an unknown name or option, or a value that is not allowed.
+    """
+    return registry.get(name, **options)

@@ -1,0 +1,93 @@
+"""What an estimator is, and the two sums over a score matrix that most of them share.
+
+Everywhere, `scores[..., i, j] = f(x_i, y_j)`: the diagonal holds joint samples, the rest samples of the
+product of the marginals. Leading axes are runs or batches and never mix.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+Tensors = dict[str, Tensor]
+
+
+class Estimator(ABC):
+    """An objective that trains a critic, and a read-out that turns its scores into nats.
+
+    A subclass is a frozen dataclass: its fields are its options, checked in `__post_init__`.
+
+    Attributes:
+        name: what users type.
+        version: raised when a formula changes, so that old results are not reused.
+        formula: the objective and, where it differs, the read-out.
+        direction: on which side of I(X;Y) the read-out lies.
+        ceiling_formula: the largest value that the read-out can return, in words.
+        reference: authors, year and arXiv number.
+        bibtex: the same for a paper.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    formula: ClassVar[str]
+    direction: ClassVar[str]
+    ceiling_formula: ClassVar[str] = "none"
+    reference: ClassVar[str]
+    bibtex: ClassVar[str]
+
+    @abstractmethod
+    def objective(self, scores: Tensor, carried: Tensors) -> Tensor:
+        """Return what training maximises, shape (..., n, n) -> (...).
+
+        `carried` holds the tensors of `carried_tensors`; an objective may update them in place.
+        """
+
+    @abstractmethod
+    def estimate(self, scores: Tensor) -> Tensor:
+        """Return the read-out of each score matrix in nats and float64, shape (..., n, n) -> (...)."""
+
+    def optimal_critic(self, log_ratio: Tensor) -> Tensor:
+        """Return what a perfect critic would output where the log density ratio is `log_ratio`."""
+        return log_ratio
+
+    def ceiling(self, n: int) -> float | None:
+        """Return the largest value that the read-out can return at this n in nats, None for none."""
+        return None
+
+    def check(self, n: int) -> None:
+        """Raise a UsageError where the estimator cannot work on score matrices of size n."""
+
+    def learned_tensors(self) -> Tensors:
+        """Return the initial values of what one run learns beside its critic."""
+        return {}
+
+    def corrected(self, scores: Tensor, learned: Mapping[str, Tensor]) -> Tensor:
+        """Return the critic's scores with the learned tensors applied: what the objective and the read-out see."""
+        return scores
+
+    def carried_tensors(self) -> Tensors:
+        """Return the initial values of what the objective of one run carries from step to step."""
+        return {}
+
+
+def positives(scores: Tensor) -> Tensor:
+    """Return the scores of the joint samples, shape (..., n, n) -> (..., n)."""
+    return scores.diagonal(dim1=-2, dim2=-1)
+
+
+def log_mean_exp_negatives(scores: Tensor) -> Tensor:
+    """Return log of the mean of exp over the n (n - 1) off-diagonal scores, (..., n, n) -> (...)."""
+    n = scores.shape[-1]
+    diagonal = torch.eye(n, dtype=torch.bool, device=scores.device)
+    off_diagonal = scores.masked_fill(diagonal, -math.inf)
+    return off_diagonal.logsumexp((-2, -1)) - math.log(n * (n - 1))
+
+
+def donsker_varadhan(scores: Tensor) -> Tensor:
+    """Return E_P f - log E_Q exp f of each score matrix, (..., n, n) -> (...)."""
+    return positives(scores).mean(-1) - log_mean_exp_negatives(scores)

@@ -1,0 +1,1 @@
+"""Results without torch: records, the store, statistics, tables and figures."""

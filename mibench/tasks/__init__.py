@@ -1,0 +1,30 @@
+"""Joint distributions whose mutual information is known.
+
+    task = mibench.tasks.get("gaussian", dim=20, mi=4.0)
+
+A task is a dataclass in a file of this folder with a literal `name`; its fields are the options that users
+type. Other packages add theirs through the entry-point group `mibench.tasks`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mibench.registry import Registry
+
+if TYPE_CHECKING:
+    from mibench.registry import Value
+    from mibench.tasks.base import Task
+
+registry: Registry[Task] = Registry(
+    "task", "mibench.tasks", group="mibench.tasks", unlabelled=("dim", "mi")
+)
+
+
+def get(name: str, **options: Value) -> Task:
+    """Return a task by its name and options: `get("gaussian", dim=20, mi=4.0)`.
+
+    Raises:
+        UsageError: an unknown name or option, or a value that is not allowed.
+    """
+    return registry.get(name, **options)

@@ -1,0 +1,146 @@
+"""Correlated Gaussians, the field's standard task, and their cubic twin."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from mibench.errors import UsageError
+from mibench.registry import option
+from mibench.tasks.base import Task
+
+DEFAULT_MI_NATS = 4.0
+
+
+@dataclass(frozen=True)
+class Gaussian(Task):
+    r"""Standard Gaussians x and y, correlated with rho coordinate by coordinate.
+
+    y_c = rho x_c + sqrt(1 - rho^2) e_c with e ~ N(0, 1) in each of `dim` coordinates, so
+
+        I(X;Y) = -dim/2 log(1 - rho^2)   nats,   rho = sqrt(1 - exp(-2 I / dim)),
+
+        log p(x,y)/p(x)p(y) = I + |y|^2 / 2 - |y - rho x|^2 / (2 (1 - rho^2)).
+
+    Give `mi` in nats, or `rho`, whose sign is kept; with neither, mi = 4. The conditional deviation
+    sqrt(1 - rho^2) = exp(-I/dim) has to be well above the resolution of the floating-point type: float32
+    holds up to 11.3 nats a coordinate, float64 up to 31.4. Beyond, samples and ratios are NaN.
+
+    Raises:
+        UsageError: dim < 1, mi < 0, |rho| >= 1, or mi and rho together.
+
+    Reference: Belghazi et al. 2018, arXiv 1801.04062; Poole et al. 2019, arXiv 1905.06922.
+    """
+
+    dim: int = option(20, "number of coordinates of x and of y")
+    mi: float | None = option(None, "true mutual information in nats (4 if rho is not given either)")
+    rho: float | None = option(None, "correlation of each coordinate pair, in place of mi")
+
+    name = "gaussian"
+    reference: ClassVar[str] = "Belghazi et al. 2018, arXiv 1801.04062"
+
+    def __post_init__(self) -> None:
+        if self.dim < 1:
+            raise UsageError(f"dim must be at least 1, not {self.dim}.", "Give 1 or more.")
+        if self.mi is not None and self.rho is not None:
+            raise UsageError("mi and rho are given together.", "Give one: each determines the other.")
+        if self.rho is not None and not abs(self.rho) < 1:
+            raise UsageError(
+                f"rho must lie between -1 and 1, not {self.rho!r}.",
+                "Give a correlation with |rho| < 1, or the true information as mi.",
+            )
+        if self.rho is None and self.mi is None:
+            object.__setattr__(self, "mi", DEFAULT_MI_NATS)
+        if self.mi is not None and not 0 <= self.mi < math.inf:
+            raise UsageError(
+                f"mi must be a finite number of nats, 0 or more, not {self.mi!r}.",
+                "Mutual information is never negative.",
+            )
+
+    @property
+    def dim_x(self) -> int:
+        """Number of coordinates of x."""
+        return self.dim
+
+    @property
+    def dim_y(self) -> int:
+        """Number of coordinates of y."""
+        return self.dim
+
+    @property
+    def true_mi_nats(self) -> float:
+        """I(X;Y) = -dim/2 log(1 - rho^2)."""
+        return self.mi if self.mi is not None else 0.0 - self.dim * math.log(self._deviation)
+
+    @property
+    def _deviation(self) -> float:
+        """sqrt(1 - rho^2), without the cancellation of computing it so."""
+        if self.rho is not None:
+            return math.sqrt((1 - self.rho) * (1 + self.rho))
+        assert self.mi is not None
+        return math.exp(-self.mi / self.dim)
+
+    @property
+    def _correlation(self) -> float:
+        if self.rho is not None:
+            return self.rho
+        assert self.mi is not None
+        return math.sqrt(-math.expm1(-2 * self.mi / self.dim))
+
+    def _deviation_in(self, dtype: torch.dtype) -> float:
+        """Return sqrt(1 - rho^2) where samples of the type still show it, else NaN."""
+        return self._deviation if self._deviation > 100 * torch.finfo(dtype).eps else math.nan
+
+    def sample(
+        self,
+        n: int,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Draw n pairs; x and y have shape (n, dim)."""
+        device = generator.device if generator is not None else None
+        x, noise = torch.randn(2, n, self.dim, generator=generator, dtype=dtype, device=device)
+        return x, self._correlation * x + self._deviation_in(x.dtype) * noise
+
+    def log_density_ratio(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return log p(x_i,y_j) / p(x_i)p(y_j), shape (..., n, n), in float64."""
+        x, y = x.double(), y.double()
+        # Distances as differences, not as |y|^2 - 2xy + |x|^2, which cancels where rho is near 1.
+        distance = torch.cdist(
+            self._correlation * x, y, compute_mode="donot_use_mm_for_euclid_dist"
+        )
+        conditional = (distance / self._deviation_in(x.dtype)).square() / 2
+        return self.true_mi_nats + y.square().sum(-1).unsqueeze(-2) / 2 - conditional
+
+
+@dataclass(frozen=True)
+class Cubic(Gaussian):
+    r"""Correlated Gaussians with y replaced by y^3, coordinate by coordinate.
+
+    y -> y^3 is injective, so I(X;Y) and the log density ratio are the Gaussian's, and only the
+    critic has a harder problem.
+
+    Reference: Poole et al. 2019, arXiv 1905.06922; Song & Ermon 2020, arXiv 1910.06222.
+    """
+
+    name = "cubic"
+    reference: ClassVar[str] = "Poole et al. 2019, arXiv 1905.06922"
+
+    def sample(
+        self,
+        n: int,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Draw n pairs; x and y have shape (n, dim)."""
+        x, y = super().sample(n, generator, dtype)
+        return x, y**3
+
+    def log_density_ratio(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the Gaussian's ratio at the cube roots of y."""
+        y = y.double()
+        return super().log_density_ratio(x, y.sign() * y.abs().pow(1 / 3))
