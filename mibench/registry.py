@@ -154,8 +154,7 @@ class Registry(Generic[T]):
                 see = f"'mibench describe {name}' shows its options."
                 raise unknown(f"option of {self.kind} {name!r}:", key, known, see)
         values = {
-            key: _convert(value, hints[key], f"{key} of {self.kind} {name!r}")
-            for key, value in given.items()
+            key: _convert(value, hints[key], f"{key} of {self.kind} {name!r}") for key, value in given.items()
         }
         return kind(**values)
 
@@ -184,6 +183,28 @@ def parse(text: str, kind: str) -> tuple[str, dict[str, Any]]:
             )
         options[key] = value
     return match["name"], options
+
+
+def split_names(text: str) -> list[str]:
+    """Split a list of names at the commas outside brackets: `"mine,nce[k=5,normalizer=learned]"`."""
+    return [name.strip() for name in re.split(r",(?![^\[]*\])", text)]
+
+
+def describe_class(kind: str, described: type[Any]) -> dict[str, Any]:
+    """Return what is to be said of a registered class, as JSON values."""
+    facts = {
+        "name": described.name,
+        "kind": kind,
+        "summary": (described.__doc__ or "").partition("\n")[0],
+        "formula": getattr(described, "formula", None),
+        "ceiling": getattr(described, "ceiling_formula", None),
+        "bias": getattr(described, "direction", None),
+        "reference": getattr(described, "reference", None),
+        "bibtex": getattr(described, "bibtex", None),
+    }
+    rows = option_rows(described)
+    options = [dict(zip(("name", "default", "help"), row, strict=True)) for row in rows]
+    return {key: value for key, value in facts.items() if value} | {"options": options}
 
 
 def option_rows(kind: type[Any]) -> list[tuple[str, str, str]]:

@@ -61,9 +61,7 @@ class RunSpec:
     @property
     def key(self) -> str:
         """The sha256 of the canonical JSON of the identity."""
-        canonical = json.dumps(
-            self.identity, sort_keys=True, separators=(",", ":"), allow_nan=False
-        )
+        canonical = json.dumps(self.identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 

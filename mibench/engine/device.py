@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -51,6 +53,31 @@ def budget_bytes(device: torch.device) -> int:
         return CACHE_BUDGET_BYTES
     free, _ = torch.cuda.mem_get_info(device)
     return int(CUDA_SHARE * free)
+
+
+def memory_bytes(device: torch.device) -> int:
+    """Return the memory of the device as a whole."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def flops_per_second(device: torch.device, seconds: float = 0.2) -> float:
+    """Return the rate of a large float32 matrix product, measured for about that long."""
+    size, products = (1024, 1) if device.type == "cpu" else (4096, 10)
+    matrix = torch.randn(size, size, device=device)
+
+    def run() -> float:
+        for _ in range(products):
+            matrix @ matrix
+        return float((matrix[0, 0] + 0).item())  # waits until the device has finished
+
+    run()
+    done, started = 0, time.perf_counter()
+    while (passed := time.perf_counter() - started) < seconds:
+        run()
+        done += products
+    return 2.0 * size**3 * done / passed
 
 
 def set_precision(precision: str, device: torch.device) -> None:

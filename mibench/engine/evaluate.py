@@ -115,9 +115,7 @@ def _scores(pack: Pack, trained: Trained, purpose: str, count: int) -> Iterator[
 
 def _oracle(pack: Pack, run: int, count: int) -> Tensor:
     """Return the value of the optimal critic on a run's first `count` read-out batches, (count)."""
-    ratios = (
-        pack.tasks[run].log_density_ratio(x, y) for x, y in _batches(pack, run, "readout", count)
-    )
+    ratios = (pack.tasks[run].log_density_ratio(x, y) for x, y in _batches(pack, run, "readout", count))
     estimator = pack.estimator
     return torch.cat([estimator.estimate(estimator.optimal_critic(ratio)) for ratio in ratios])
 

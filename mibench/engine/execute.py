@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,9 +13,10 @@ import torch
 from mibench.engine.device import is_out_of_memory, set_precision
 from mibench.engine.evaluate import Readout, read_out
 from mibench.engine.plan import Pack
-from mibench.engine.train import Report, Trained, train
+from mibench.engine.train import Trained, train
 from mibench.spec import RunSpec
 
+Report = Callable[[float], None]
 Status = Literal["ok", "diverged", "failed"]
 
 
@@ -34,12 +35,12 @@ class Outcome:
 
 
 def execute(
-    packs: Sequence[Pack], device: torch.device, report: Report = lambda steps: None
+    packs: Sequence[Pack], device: torch.device, report: Report = lambda flops: None
 ) -> Iterator[list[Outcome]]:
     """Train and read out packs, and yield the outcomes of each as soon as it is finished.
 
     A pack for which memory does not suffice, or in which something raises, is halved, down to the single run
-    that is to blame; that one is `failed`, the others go on. `report` is told of critic-steps as they pass.
+    that is to blame; that one is `failed`, the others go on. `report` is told of the arithmetic done, in flops.
     """
     waiting = deque(packs)
     while waiting:
@@ -62,21 +63,20 @@ def execute(
 def _run(pack: Pack, device: torch.device, report: Report, started: float) -> list[Outcome]:
     set_precision(pack.first.precision, device)
     runs = len(pack.specs)
-    trained = train(pack, device, lambda steps: report(steps * runs))
+    flops_a_step = pack.flops / pack.first.steps
+    trained = train(pack, device, lambda steps: report(steps * flops_a_step))
     readouts = read_out(pack, trained)
     wall_s = (time.perf_counter() - started) / runs
-    return [
-        _judge(pack, trained, readout, run, wall_s) for run, readout in enumerate(readouts)
-    ]
+    return [_judge(pack, trained, readout, run, wall_s) for run, readout in enumerate(readouts)]
 
 
 def _judge(pack: Pack, trained: Trained, readout: Readout, run: int, wall_s: float) -> Outcome:
     spec, step = pack.specs[run], trained.diverged_at[run]
     message = readout.message
-    if step is not None:
-        message = f"the objective is not finite at step {step} of {spec.steps}"
-        if step == 1:
-            message += f": learning rate {spec.lr:g} or true MI is beyond {spec.precision}"
+    if step == 1:
+        message = f"the task's samples are beyond {spec.precision} at this true MI"
+    elif step is not None:
+        message = f"the objective is not finite at step {step} of {spec.steps} (learning rate {spec.lr:g})"
     if message:
         return Outcome(spec, "diverged", message, None, wall_s)
     return Outcome(spec, "ok", "", readout, wall_s)

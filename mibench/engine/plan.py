@@ -10,7 +10,7 @@ from functools import cached_property
 import torch
 
 from mibench import critics, estimators, tasks
-from mibench.critics import Critic
+from mibench.critics.base import Critic
 from mibench.estimators.base import Estimator
 from mibench.spec import RunSpec
 from mibench.tasks.base import Task
@@ -20,6 +20,15 @@ CHUNK_NUMBERS = 2**16
 
 ORACLE_NUMBERS = 2**18
 """The oracle's score matrices are formed for several batches at once: about this many numbers."""
+
+EFFICIENCY = 0.5
+"""The share of a large matrix product's rate that a step of a pack reaches (see benchmarks/)."""
+
+SECONDS_A_STEP = 5e-4
+"""What a step costs in calls alone, however small its tensors."""
+
+READ_OUT_SHARE = 1.25
+"""Training and read-out take together so many times what training takes."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,11 @@ class Pack:
         """Arithmetic of the whole training: two a multiply-add, backward twice the forward pass."""
         forward = 2 * self.critic.multiplications(*self.dims, self.first.n)
         return 3.0 * forward * self.first.steps * len(self.specs)
+
+    def seconds(self, flops_per_second: float) -> float:
+        """Return about how long training and read-out take where matrix products run at that rate."""
+        launching = self.first.steps * SECONDS_A_STEP
+        return READ_OUT_SHARE * (launching + self.flops / (EFFICIENCY * flops_per_second))
 
     @property
     def bytes(self) -> int:

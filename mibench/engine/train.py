@@ -79,7 +79,9 @@ def initial_critic(pack: Pack) -> Tensors:
     """Return the critics' initial parameters, each run's from its own stream, stacked."""
     runs = [
         pack.critic.initialise(
-            *pack.dims, stream("initialise", spec.critic.identity, pack.dims, spec.seed), pack.dtype
+            *pack.dims,
+            stream("initialise", spec.critic.identity, pack.dims, spec.seed),
+            pack.dtype,
         )
         for spec in pack.specs
     ]
@@ -108,7 +110,10 @@ class _Training:
         # A captured graph reads the learning rate from memory; elsewhere it is a plain number.
         self.lr: Tensor | None = torch.zeros((), device=device) if on_cuda else None
         self.optimizer = torch.optim.Adam(
-            trained, lr=pack.first.lr if self.lr is None else self.lr, fused=True, capturable=on_cuda
+            trained,
+            lr=pack.first.lr if self.lr is None else self.lr,
+            fused=True,
+            capturable=on_cuda,
         )
         self._captured: Callable[[Tensor, Tensor], Tensor] | None = None
 

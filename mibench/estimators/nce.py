@@ -45,9 +45,7 @@ class NCE(Estimator):
     normalizer: Literal["fixed", "learned"] = option("fixed", "log Z is 0, or one more parameter")
 
     name = "nce"
-    formula: ClassVar[str] = (
-        "E_P[log s(f - log k)] + k E_Q[log s(log k - f)], s the sigmoid; read-out E_P[f]"
-    )
+    formula: ClassVar[str] = "E_P[log s(f - log k)] + k E_Q[log s(log k - f)], s the sigmoid; read-out E_P[f]"
     direction: ClassVar[str] = "plug-in: no bound, either side of I"
     reference: ClassVar[str] = (
         "Gutmann, Hyvarinen 2010, AISTATS; Mnih, Teh 2012, arXiv 1206.6426 (Z fixed at 1)"

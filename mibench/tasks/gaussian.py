@@ -110,9 +110,7 @@ class Gaussian(Task):
         """Return log p(x_i,y_j) / p(x_i)p(y_j), shape (..., n, n), in float64."""
         x, y = x.double(), y.double()
         # Distances as differences, not as |y|^2 - 2xy + |x|^2, which cancels where rho is near 1.
-        distance = torch.cdist(
-            self._correlation * x, y, compute_mode="donot_use_mm_for_euclid_dist"
-        )
+        distance = torch.cdist(self._correlation * x, y, compute_mode="donot_use_mm_for_euclid_dist")
         conditional = (distance / self._deviation_in(x.dtype)).square() / 2
         return self.true_mi_nats + y.square().sum(-1).unsqueeze(-2) / 2 - conditional
 

@@ -1,0 +1,96 @@
+"""What a critic is, and the multilayer perceptron that most of them are made of."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from mibench.errors import UsageError
+
+Parameters = dict[str, Tensor]
+Shape = tuple[int, int, int]
+"""Rows, columns and fan-in of a parameter of one run."""
+
+
+class Critic(ABC):
+    """A family of functions f(x, y) with parameters.
+
+    Attributes:
+        name: what users type.
+        version: raised when the function behind the name changes, so that old results are not reused.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+
+    @abstractmethod
+    def shapes(self, dim_x: int, dim_y: int) -> dict[str, Shape]:
+        """Return (rows, columns, fan-in) of every parameter of one run, in the order of initialisation."""
+
+    @abstractmethod
+    def scores(self, parameters: Parameters, x: Tensor, y: Tensor) -> Tensor:
+        """Return f(x_i, y_j) of every run: (R, n, dim_x), (R, n, dim_y) -> (R, n, n)."""
+
+    @abstractmethod
+    def activations(self, n: int) -> int:
+        """Return how many numbers one run's forward pass keeps for its backward pass, scores included."""
+
+    @abstractmethod
+    def multiplications(self, dim_x: int, dim_y: int, n: int) -> int:
+        """Return the multiply-adds of one run's forward pass."""
+
+    def initialise(
+        self, dim_x: int, dim_y: int, generator: torch.Generator, dtype: torch.dtype
+    ) -> Parameters:
+        """Return the parameters of one run: uniform within +-1/sqrt(fan-in), as `torch.nn.Linear`."""
+        return {
+            key: torch.empty(rows, columns, dtype=dtype).uniform_(
+                -1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in), generator=generator
+            )
+            for key, (rows, columns, fan_in) in self.shapes(dim_x, dim_y).items()
+        }
+
+    def parameter_count(self, dim_x: int, dim_y: int) -> int:
+        """Return the number of parameters of one run."""
+        return sum(rows * columns for rows, columns, _ in self.shapes(dim_x, dim_y).values())
+
+
+def mlp_shapes(prefix: str, sizes: list[int]) -> dict[str, Shape]:
+    """Return the shapes of a multilayer perceptron's layers, from input size to output size."""
+    shapes = {}
+    for layer, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        shapes[f"{prefix}.{layer}.weight"] = (fan_in, fan_out, fan_in)
+        shapes[f"{prefix}.{layer}.bias"] = (1, fan_out, fan_in)
+    return shapes
+
+
+def mlp(parameters: Parameters, prefix: str, inputs: Tensor) -> Tensor:
+    """Apply the layers of that prefix, with ReLU between them: (R, m, in) -> (R, m, out)."""
+    for layer, (weight, bias) in enumerate(_layers(parameters, prefix)):
+        # In place: ReLU's gradient needs its output alone, and an n * n x hidden copy costs memory.
+        inputs = torch.baddbmm(bias, inputs if layer == 0 else inputs.relu_(), weight)
+    return inputs
+
+
+def _layers(parameters: Parameters, prefix: str) -> Iterator[tuple[Tensor, Tensor]]:
+    layer = 0
+    while f"{prefix}.{layer}.weight" in parameters:
+        yield parameters[f"{prefix}.{layer}.weight"], parameters[f"{prefix}.{layer}.bias"]
+        layer += 1
+
+
+def weight_count(shapes: dict[str, Shape]) -> int:
+    """Return the number of weights, biases left out."""
+    return sum(rows * columns for key, (rows, columns, _) in shapes.items() if "weight" in key)
+
+
+def check_sizes(name: str, **sizes: int) -> None:
+    """Raise a UsageError for a size below 1."""
+    for key, size in sizes.items():
+        if size < 1:
+            raise UsageError(f"{key} of critic {name!r} must be at least 1, not {size}.", "Give 1 or more.")

@@ -1,0 +1,109 @@
+"""One row of results, finished or failed, and its form on disk."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import pandas as pd
+
+SCHEMA = 1
+"""Raised when a record's fields change; older ones are upgraded on reading, newer ones refused."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of one run. All information is in nats; what a failed run did not measure is None.
+
+    The error of a run splits into `oracle - true_mi` (the bound at this n: no critic can do better) and
+    `estimate - oracle` (this critic and its training), each with a sampling error.
+
+    Attributes:
+        key: sha256 of the run's identity.
+        estimate_nats, estimate_se_nats: mean over the read-out batches, and its standard error.
+        batch_std_nats: standard deviation of a single batch's value; `batches` of them were read.
+        oracle_nats, oracle_se_nats: the same read-out on the same batches with the exact critic.
+        critic_gap_se_nats: standard error of estimate - oracle, from the differences batch by batch.
+        ceiling_nats: the largest value that the read-out can return at this n.
+        saturated: the true information is above the ceiling.
+        status: `ok`, `diverged` or `failed`; `message` says why.
+        wall_s: the run's share of its pack's time.
+        finished_at: UTC, ISO 8601.
+    """
+
+    key: str
+    estimator: str
+    task: str
+    dim_x: int
+    dim_y: int
+    true_mi_nats: float
+    n: int
+    critic: str
+    steps: int
+    lr: float
+    schedule: str
+    precision: str
+    seed: int
+    estimate_nats: float | None
+    estimate_se_nats: float | None
+    batch_std_nats: float | None
+    batches: int | None
+    oracle_nats: float | None
+    oracle_se_nats: float | None
+    critic_gap_se_nats: float | None
+    ceiling_nats: float | None
+    saturated: bool
+    status: str
+    message: str
+    wall_s: float
+    device: str
+    version: str
+    finished_at: str
+
+
+FIELDS: tuple[str, ...] = tuple(field.name for field in fields(Record))
+_NUMBERS_OR_NONE = [field.name for field in fields(Record) if field.type.endswith("| None")]
+
+
+class NewerSchemaError(ValueError):
+    """A record written by a newer version of the program."""
+
+
+def to_line(record: Record) -> str:
+    """Return the record as one line of JSON."""
+    return json.dumps({"schema": SCHEMA, **asdict(record)}, allow_nan=False) + "\n"
+
+
+def from_line(line: str) -> Record:
+    """Return the record of one line of JSON.
+
+    Raises:
+        NewerSchemaError: the line says that it has a newer schema.
+        ValueError: it is no record.
+    """
+    values = json.loads(line)
+    if not isinstance(values, dict) or not isinstance(values.get("schema"), int):
+        raise ValueError("no record")
+    if values.pop("schema") > SCHEMA:
+        raise NewerSchemaError("newer schema")
+    if set(values) != set(FIELDS):
+        raise ValueError("a record with other fields")
+    return Record(**values)
+
+
+def to_frame(records: Iterable[Record]) -> pd.DataFrame:
+    """Return records as a table, a column a field; what was not measured is NaN."""
+    frame = pd.DataFrame([asdict(record) for record in records], columns=list(FIELDS))
+    return frame.astype(dict.fromkeys(_NUMBERS_OR_NONE, float) | {"saturated": bool})
+
+
+def to_json(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return a table's rows as JSON values, with null for NaN."""
+    return [{str(key): _json_value(value) for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _json_value(value: Any) -> Any:  # noqa: ANN401 - whatever a cell holds
+    return None if isinstance(value, float) and math.isnan(value) else value

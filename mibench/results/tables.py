@@ -1,0 +1,144 @@
+"""Tables of a summary: for the terminal, for a README and for a paper."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from mibench.results.statistics import CELL, in_unit
+
+SATURATED = "†"
+NOT_MEASURED = "–"
+
+_TITLES = {column: column.replace("_", " ") for column in CELL} | {
+    "true_mi_nats": "True MI",
+    "lr": "learning rate",
+}
+_ALWAYS = ("n", "true_mi_nats")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A summary as it is shown: rounded, with errors beside values and marks for what must be said.
+
+    Columns of the cell that do not vary stand in the caption, not in the table.
+    """
+
+    titles: list[str]
+    rows: list[list[str]]
+    caption: str
+    notes: list[str]
+
+
+def table(summary: pd.DataFrame, unit: str = "nats") -> Table:
+    """Return a summary as a table in `nats` or `bits`."""
+    varying = [column for column in CELL if column in _ALWAYS or summary[column].nunique(dropna=False) > 1]
+    shown = in_unit(summary, unit)
+    titles = [_TITLES[column] for column in varying]
+    titles += ["Estimate", "Bias", "= bound gap", "+ critic gap", "Ceiling"]
+    titles += ["Failed"] * bool(summary["failed"].any())
+    rows = [_row(row, varying, unit, titles) for row in shown.to_dict("records")]
+    fixed = [column for column in CELL if column not in varying]
+    values = summary.iloc[0] if len(summary) else {}
+    return Table(
+        titles=titles,
+        rows=rows,
+        caption=", ".join(f"{_TITLES[column]} {values[column]}" for column in fixed),
+        notes=_notes(summary, unit),
+    )
+
+
+def _row(row: dict[str, object], varying: Sequence[str], unit: str, titles: list[str]) -> list[str]:
+    def number(column: str) -> float:
+        value = row[f"{column}_{unit}"]
+        assert isinstance(value, float)
+        return value
+
+    mark = f" {SATURATED}" if row["saturated"] else ""
+    names = (column.replace("_nats", f"_{unit}") for column in varying)
+    cells = [f"{row[name]:g}" if isinstance(row[name], float) else str(row[name]) for name in names]
+    cells += [
+        _rounded(number("mean")),
+        _with_error(number("bias"), number("bias_se"), sign=True) + mark,
+        _with_error(number("bound_gap"), number("bound_gap_se"), sign=True),
+        _with_error(number("critic_gap"), number("critic_gap_se"), sign=True),
+        _rounded(number("ceiling")) if not math.isnan(number("ceiling")) else "none",
+    ]
+    if "Failed" in titles:
+        cells.append(f"{row['failed']} of {row['runs']}" if row["failed"] else "0")
+    return cells
+
+
+def _notes(summary: pd.DataFrame, unit: str) -> list[str]:
+    notes = [
+        f"In {unit}. ± one standard error across seeds; bias = bound gap (of the exact critic) + critic gap."
+    ]
+    if summary["saturated"].any():
+        notes.append(f"{SATURATED} the true MI is above the ceiling: no critic can read it at this n.")
+    failed, runs = int(summary["failed"].sum()), int(summary["runs"].sum())
+    if failed:
+        notes.append(f"{failed} of {runs} runs failed and are in no mean.")
+    return notes
+
+
+def _rounded(value: float, sign: bool = False) -> str:
+    if math.isnan(value):
+        return NOT_MEASURED
+    size = f"{value:.4g}" if abs(value) >= 1000 else f"{value:.3f}"
+    return f"+{size}" if sign and value >= 0 else size
+
+
+def _with_error(value: float, error: float, sign: bool = False) -> str:
+    if math.isnan(value):
+        return NOT_MEASURED
+    return f"{_rounded(value, sign)} ±{_rounded(error)}"
+
+
+def markdown(shown: Table) -> str:
+    """Return the table in Markdown, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(shown.titles, *shown.rows, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        first, *others = zip(cells, widths, strict=True)
+        padded = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
+        return f"| {' | '.join(padded)} |"
+
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    lines = [line(shown.titles), line(rule), *(line(row) for row in shown.rows)]
+    notes = [note for note in (shown.caption, *shown.notes) if note]
+    return "\n".join(lines) + "\n\n" + "\n\n".join(notes) + "\n"
+
+
+def latex(shown: Table) -> str:
+    r"""Return the table in LaTeX with booktabs' rules (needs \usepackage{booktabs})."""
+    body = "\n".join(f"{' & '.join(map(_tex, row))} \\\\" for row in shown.rows)
+    notes = " ".join(_tex(note) for note in (f"{shown.caption}." if shown.caption else "", *shown.notes))
+    return (
+        "\\begin{table}\n\\centering\n"
+        f"\\caption{{{notes.strip()}}}\n"
+        f"\\begin{{tabular}}{{l{'r' * (len(shown.titles) - 1)}}}\n\\toprule\n"
+        f"{' & '.join(map(_tex, shown.titles))} \\\\\n\\midrule\n"
+        f"{body}\n\\bottomrule\n\\end{{tabular}}\n\\end{{table}}\n"
+    )
+
+
+_TEX = str.maketrans(
+    {
+        "_": r"\_",
+        "%": r"\%",
+        "&": r"\&",
+        "#": r"\#",
+        "±": r"$\pm$",
+        "†": r"$^\dagger$",
+        "–": "--",
+    }
+)
+
+
+def _tex(text: str) -> str:
+    if text[:1] in "+-" and text[1:2].isdigit():
+        text = f"${text[0]}${text[1:]}"
+    return text.translate(_TEX)
