@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import pandas as pd
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import torch
 
 T = TypeVar("T")
+OneOrMore: TypeAlias = T | Iterable[T]
 
 DEFAULT_MI_NATS = (2.0, 4.0, 6.0, 8.0, 10.0)
 DEFAULT_N = (16, 32, 64, 128)
@@ -39,8 +40,6 @@ START_SECONDS = 6.0
 
 PROCESS_BYTES = 600 * 2**20
 """Memory of a process that trains and draws, beside its packs."""
-
-OneOrMore = T | Iterable[T]
 
 
 @dataclass(frozen=True)
@@ -274,13 +273,13 @@ def _record(outcome: engine.Outcome, planned: Plan) -> Record:
         schedule=spec.schedule,
         precision=spec.precision,
         seed=spec.seed,
-        estimate_nats=readout and readout.estimate,
-        estimate_se_nats=readout and readout.estimate_se,
-        batch_std_nats=readout and readout.batch_std,
-        batches=readout and readout.batches,
-        oracle_nats=readout and readout.oracle,
-        oracle_se_nats=readout and readout.oracle_se,
-        critic_gap_se_nats=readout and readout.critic_gap_se,
+        estimate_nats=readout.estimate if readout else None,
+        estimate_se_nats=readout.estimate_se if readout else None,
+        batch_std_nats=readout.batch_std if readout else None,
+        batches=readout.batches if readout else None,
+        oracle_nats=readout.oracle if readout else None,
+        oracle_se_nats=readout.oracle_se if readout else None,
+        critic_gap_se_nats=readout.critic_gap_se if readout else None,
         ceiling_nats=ceiling,
         saturated=ceiling is not None and task.true_mi_nats > ceiling,
         status=outcome.status,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -390,4 +389,4 @@ def _registries() -> dict[str, Registry[Any]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -160,8 +160,7 @@ class Registry(Generic[T]):
 
     def _files(self) -> Iterator[Path]:
         spec = importlib.util.find_spec(self._source)
-        assert spec is not None and spec.origin is not None
-        origin = Path(spec.origin)
+        origin = Path(spec.origin if spec and spec.origin else "")
         return iter(sorted(origin.parent.glob("*.py")) if origin.name == "__init__.py" else [origin])
 
 

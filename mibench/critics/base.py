@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import ClassVar
 
 import torch
@@ -63,7 +64,7 @@ class Critic(ABC):
 def mlp_shapes(prefix: str, sizes: list[int]) -> dict[str, Shape]:
     """Return the shapes of a multilayer perceptron's layers, from input size to output size."""
     shapes = {}
-    for layer, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for layer, (fan_in, fan_out) in enumerate(pairwise(sizes)):
         shapes[f"{prefix}.{layer}.weight"] = (fan_in, fan_out, fan_in)
         shapes[f"{prefix}.{layer}.bias"] = (1, fan_out, fan_in)
     return shapes

@@ -94,7 +94,7 @@ def captured(step: Step, x: Tensor, y: Tensor, state: Callable[[], Sequence[Tens
     """
     fixed_x, fixed_y = x.clone(), y.clone()
     before = {id(tensor): tensor.detach().clone() for tensor in state()}
-    side = torch.cuda.Stream(x.device)
+    side = torch.cuda.Stream(x.device)  # type: ignore[no-untyped-call]
     side.wait_stream(torch.cuda.current_stream(x.device))
     with torch.cuda.stream(side):
         for _ in range(WARM_UP_STEPS):

@@ -40,7 +40,7 @@ def execute(
     """Train and read out packs, and yield the outcomes of each as soon as it is finished.
 
     A pack for which memory does not suffice, or in which something raises, is halved, down to the single run
-    that is to blame; that one is `failed`, the others go on. `report` is told of the arithmetic done, in flops.
+    that is to blame; that one is `failed`, the others go on. `report` is told of the arithmetic done (flops).
     """
     waiting = deque(packs)
     while waiting:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import torch
 
@@ -142,4 +143,4 @@ def _split(group: list[RunSpec], budget_bytes: int) -> list[Pack]:
     most = max(1, budget_bytes // Pack((group[0],)).bytes_a_run)
     count = math.ceil(len(group) / most)
     edges = [round(i * len(group) / count) for i in range(count + 1)]
-    return [Pack(tuple(group[a:b])) for a, b in zip(edges, edges[1:], strict=False)]
+    return [Pack(tuple(group[a:b])) for a, b in pairwise(edges)]

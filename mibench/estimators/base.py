@@ -59,7 +59,7 @@ class Estimator(ABC):
         """Return the largest value that the read-out can return at this n in nats, None for none."""
         return None
 
-    def check(self, n: int) -> None:
+    def check(self, n: int) -> None:  # noqa: B027 - most estimators work at every n
         """Raise a UsageError where the estimator cannot work on score matrices of size n."""
 
     def learned_tensors(self) -> Tensors:
@@ -67,7 +67,7 @@ class Estimator(ABC):
         return {}
 
     def corrected(self, scores: Tensor, learned: Mapping[str, Tensor]) -> Tensor:
-        """Return the critic's scores with the learned tensors applied: what the objective and the read-out see."""
+        """Return the critic's scores with the learned tensors applied, as objective and read-out see them."""
         return scores
 
     def carried_tensors(self) -> Tensors:

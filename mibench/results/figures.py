@@ -22,13 +22,15 @@ COLUMN_INCHES = 3.4
 PAGE_INCHES = 7.0
 PANEL_INCHES = 2.5
 LEGEND_LINE_INCHES = 0.19
+SMALLEST_GAP_INCHES = 0.09
 MARKERS = "osD^vPX*<>"
 _PANEL = [column for column in CELL if column not in ("true_mi_nats", "n")]
 
-_STYLE = {
+_STYLE: Any = {
     "font.size": 8,
     "axes.labelsize": 8,
     "axes.titlesize": 8,
+    "axes.titleweight": "bold",
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
     "legend.fontsize": 7,
@@ -44,7 +46,8 @@ _STYLE = {
     "savefig.dpi": 300,
 }
 
-Draw = Callable[[Axes, pd.DataFrame, str], None]
+Colour = tuple[float, float, float]
+Draw = Callable[[Axes, pd.DataFrame, dict[float, tuple[Colour, str]], str], None]
 
 
 def bias_vs_n(summary: pd.DataFrame, unit: str = "nats") -> Figure:
@@ -53,7 +56,7 @@ def bias_vs_n(summary: pd.DataFrame, unit: str = "nats") -> Figure:
     Solid: mean over seeds with its 95% interval. Dashed: the exact critic. Dotted: the ceiling's own bias,
     ceiling(n) - I, above which no estimate can lie.
     """
-    return _panels(summary, unit, _draw_bias, "true_mi_nats", f"True MI [{unit}]")
+    return _panels(summary, unit, _draw_bias, "true_mi_nats")
 
 
 def estimate_vs_true(summary: pd.DataFrame, unit: str = "nats") -> Figure:
@@ -62,136 +65,125 @@ def estimate_vs_true(summary: pd.DataFrame, unit: str = "nats") -> Figure:
     Solid: mean over seeds with its 95% interval. Dashed: the exact critic. Dotted: the ceiling at each n.
     Grey: estimate = truth.
     """
-    return _panels(summary, unit, _draw_estimate, "n", "n")
+    return _panels(summary, unit, _draw_estimate, "n")
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
     """Write a figure as PNG and PDF and return their paths."""
-    paths = [stem.with_suffix(".png"), stem.with_suffix(".pdf")]
     with mpl.rc_context(_STYLE):
-        for path in paths:
-            # No date, so that the same results give the same file.
-            figure.savefig(path, metadata={"CreationDate": None} if path.suffix == ".pdf" else None)
-    return paths
+        figure.savefig(stem.with_suffix(".png"))
+        # No date, so that the same results give the same file.
+        figure.savefig(stem.with_suffix(".pdf"), metadata={"CreationDate": None})
+    return [stem.with_suffix(".png"), stem.with_suffix(".pdf")]
 
 
-def _panels(summary: pd.DataFrame, unit: str, draw: Draw, line_column: str, line_title: str) -> Figure:
+def _panels(summary: pd.DataFrame, unit: str, draw: Draw, level_column: str) -> Figure:
     """Lay out a panel for each combination of everything but true MI and n, and one legend below."""
+    groups = [group for _, group in summary.groupby(_PANEL, sort=False, dropna=False)]
+    varying = [column for column in _PANEL[1:] if summary[column].nunique(dropna=False) > 1]
+    columns = 2 if len(groups) in (2, 4) else min(len(groups), 3)
+    rows = math.ceil(len(groups) / columns)
+    width = COLUMN_INCHES if columns == 1 else PAGE_INCHES
+    levels = sorted(summary[level_column].unique())
+    colours = _colours(levels)
     with sns.axes_style("ticks"), mpl.rc_context(_STYLE):
-        groups = [group for _, group in summary.groupby(_PANEL, sort=False, dropna=False)]
-        varying = [column for column in _PANEL[1:] if summary[column].nunique(dropna=False) > 1]
-        columns = min(len(groups), 3)
-        rows = math.ceil(len(groups) / columns)
-        width = COLUMN_INCHES if columns == 1 else PAGE_INCHES
-        levels = sorted(summary[line_column].unique())
-        legend = _legend(summary, levels, line_column, line_title, unit)
-        legend_rows = math.ceil(len(legend) / _legend_columns(width))
-        height = rows * PANEL_INCHES + legend_rows * LEGEND_LINE_INCHES + 0.1
+        handles, per_row = _legend(summary, colours, level_column, unit, 5 if columns == 1 else 10)
+        height = rows * PANEL_INCHES + len(handles) / per_row * LEGEND_LINE_INCHES
         figure = Figure(figsize=(width, height), layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False, sharex=True)
-        colours = _colours(levels)
+        axes = figure.subplots(rows, columns, squeeze=False)
         for index, axis in enumerate(axes.flat):
             if index >= len(groups):
                 axis.set_axis_off()
                 continue
             group = groups[index]
-            axis.set_title(_title(group, varying), fontweight="bold")
-            for level, part in group.groupby(line_column, sort=True):
-                colour, marker = colours[level]
-                _draw_line(axis, part, draw, colour, marker, unit)
-            draw(axis, group, unit)
+            axis.set_title(_title(group, varying) + _failures(group))
+            draw(axis, group, colours, unit)
             if index % columns:
                 axis.set_ylabel("")
             if index + columns < len(groups):
                 axis.set_xlabel("")
-            else:
-                axis.tick_params(labelbottom=True)
-            _count_failures(axis, group)
             axis.grid(visible=True, axis="y", alpha=0.5)
             sns.despine(ax=axis)
-        figure.legend(
-            handles=legend,
-            loc="outside lower center",
-            ncols=_legend_columns(width),
-            frameon=False,
-            handlelength=2.4,
-            columnspacing=1.2,
-            labelspacing=0.3,
-        )
-        return figure
+        figure.legend(handles=handles, ncols=per_row, **_LEGEND)
+    return figure
 
 
-def _legend_columns(width: float) -> int:
-    return 4 if width == COLUMN_INCHES else 8
+_LEGEND: dict[str, Any] = {
+    "loc": "outside lower center",
+    "frameon": False,
+    "handlelength": 1.7,
+    "handletextpad": 0.4,
+    "columnspacing": 0.7,
+    "labelspacing": 0.3,
+}
 
 
-def _colours(levels: Sequence[float]) -> dict[float, tuple[Any, str]]:
-    """Give each level a colour and a marker: colours fall in lightness, so grey print keeps the order."""
-    palette = sns.color_palette("viridis_r", len(levels) + 1)[1:]
-    return {
-        level: (colour, MARKERS[i % len(MARKERS)])
-        for i, (level, colour) in enumerate(zip(levels, palette, strict=True))
-    }
+def _draw_bias(axis: Axes, group: pd.DataFrame, colours: dict[float, tuple[Colour, str]], unit: str) -> None:
+    axis.axhline(0, color="0.5", linewidth=0.6, zorder=0)
+    shown = in_unit(group, unit).assign(level=group["true_mi_nats"]).sort_values("n")
+    for level, part in shown.groupby("level"):
+        colour, marker = colours[float(str(level))]
+        truth = part[f"true_mi_{unit}"]
+        _draw_line(axis, part["n"], part, truth, unit, colour, marker)
+    # Seen up to zero: a ceiling above the truth binds nothing.
+    low, high = axis.get_ylim()
+    top = float(np.nanmax([0.0, *shown[f"bias_{unit}"], *shown[f"bound_gap_{unit}"]]))
+    low = min(low, top - 0.1)
+    for level, part in shown.groupby("level"):
+        limit = part[f"ceiling_{unit}"] - part[f"true_mi_{unit}"]
+        axis.plot(part["n"], limit, ":", color=colours[float(str(level))][0], linewidth=1.0, zorder=1)
+    axis.set_ylim(low, max(high, top) + 0.02 * (top - low))
+    sizes = sorted(group["n"].unique())
+    axis.set_xscale("log", base=2)
+    axis.set_xlim(sizes[0] / 1.15, sizes[-1] * 1.15)
+    axis.xaxis.set_major_locator(FixedLocator(sizes))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.set_xlabel("n (size of the score matrix)")
+    axis.set_ylabel(f"Bias [{unit}]")
 
 
-def _title(group: pd.DataFrame, varying: Sequence[str]) -> str:
-    first = group.iloc[0]
-    words = [str(first["estimator"]), *(_setting(column, first[column]) for column in varying)]
-    return ", ".join(words)
-
-
-def _setting(column: str, value: object) -> str:
-    return str(value) if isinstance(value, str) else f"{column} {value:g}"
-
-
-def _legend(
-    summary: pd.DataFrame, levels: Sequence[float], column: str, title: str, unit: str
-) -> list[Line2D]:
-    colours = _colours(levels)
-    shown = [level / math.log(2) if (column, unit) == ("true_mi_nats", "bits") else level for level in levels]
-    name = "I" if column == "true_mi_nats" else "n"
-    handles = [
-        Line2D(
-            [],
-            [],
-            color=colours[level][0],
-            marker=colours[level][1],
-            label=f"{name} = {value:.4g}",
-        )
-        for level, value in zip(levels, shown, strict=True)
-    ]
-    styles = [("-", "estimate"), ("--", "exact critic")]
-    if summary["ceiling_nats"].notna().any():
-        styles.append((":", "ceiling"))
-    return handles + [Line2D([], [], color="0.25", linestyle=style, label=label) for style, label in styles]
+def _draw_estimate(
+    axis: Axes, group: pd.DataFrame, colours: dict[float, tuple[Colour, str]], unit: str
+) -> None:
+    shown = in_unit(group, unit).sort_values(f"true_mi_{unit}")
+    truth = f"true_mi_{unit}"
+    axis.plot([0, shown[truth].max()], [0, shown[truth].max()], color="0.5", linewidth=0.6, zorder=0)
+    ceilings = {}
+    for n, part in shown.groupby("n"):
+        colour, marker = colours[float(str(n))]
+        _draw_line(axis, part[truth], part, 0.0, unit, colour, marker)
+        ceiling = float(part[f"ceiling_{unit}"].iloc[0])
+        if not math.isnan(ceiling):
+            axis.axhline(ceiling, linestyle=":", color=colour, linewidth=1.0, zorder=1)
+            ceilings[ceiling] = str(n)
+    low, high = axis.get_ylim()
+    inches = PANEL_INCHES * 0.7 / (high - low)
+    last = -math.inf
+    for ceiling, name in sorted(ceilings.items()):
+        if (ceiling - last) * inches > SMALLEST_GAP_INCHES:
+            _label_at_right(axis, ceiling, _ceiling_name(group).replace("n", name))
+            last = ceiling
+    axis.set_xlabel(f"True MI [{unit}]")
+    axis.set_ylabel(f"Estimate [{unit}]")
 
 
 def _draw_line(
     axis: Axes,
+    x: pd.Series[float],
     part: pd.DataFrame,
-    draw: Draw,
-    colour: Any,
-    marker: str,
+    origin: pd.Series[float] | float,
     unit: str,
+    colour: Colour,
+    marker: str,
 ) -> None:
-    """Draw one level's estimate with its interval, oracle and ceiling, as bias or as value."""
-    bias = draw is _draw_bias
-    shown = in_unit(part, unit).sort_values("n" if bias else f"true_mi_{unit}")
-    x = shown["n"] if bias else shown[f"true_mi_{unit}"]
-    origin = shown[f"true_mi_{unit}"] if bias else 0.0
-    mean, oracle = shown[f"mean_{unit}"] - origin, shown[f"oracle_{unit}"] - origin
-    ceiling = shown[f"ceiling_{unit}"] - origin
-    margins = np.array(
-        [
-            shown[f"mean_{unit}"] - shown[f"mean_low_{unit}"],
-            shown[f"mean_high_{unit}"] - shown[f"mean_{unit}"],
-        ]
-    )
-    axis.plot(x, ceiling, ":", color=colour, linewidth=1.0, zorder=1)
-    axis.plot(x, oracle, "--", color=colour, linewidth=1.0, zorder=2)
+    """Draw one level's estimate with its interval, and its oracle, both less the origin."""
+    mean = part[f"mean_{unit}"]
+    margins = np.array([mean - part[f"mean_low_{unit}"], part[f"mean_high_{unit}"] - mean])
+    axis.plot(x, part[f"oracle_{unit}"] - origin, "--", color=colour, linewidth=1.0, zorder=2)
     axis.errorbar(
         x,
-        mean,
+        mean - origin,
         np.nan_to_num(margins),
         color=colour,
         marker=marker,
@@ -201,42 +193,78 @@ def _draw_line(
     )
 
 
-def _draw_bias(axis: Axes, group: pd.DataFrame, unit: str) -> None:
-    axis.axhline(0, color="0.5", linewidth=0.6, zorder=0)
-    axis.set_xscale("log", base=2)
-    axis.xaxis.set_major_locator(FixedLocator(sorted(group["n"].unique())))
-    axis.xaxis.set_minor_locator(NullLocator())
-    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axis.set_xlabel("n (size of the score matrix)")
-    axis.set_ylabel(f"Bias [{unit}]")
+def _label_at_right(axis: Axes, y: float, text: str) -> None:
+    axis.annotate(
+        text,
+        (1, y),
+        xycoords=("axes fraction", "data"),
+        xytext=(2, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=6,
+        color="0.25",
+    )
 
 
-def _draw_estimate(axis: Axes, group: pd.DataFrame, unit: str) -> None:
-    shown = in_unit(group, unit)
-    low, high = 0.0, shown[f"true_mi_{unit}"].max()
-    axis.plot([low, high], [low, high], color="0.5", linewidth=0.6, zorder=0)
-    axis.set_xlabel(f"True MI [{unit}]")
-    axis.set_ylabel(f"Estimate [{unit}]")
+def _colours(levels: Sequence[float]) -> dict[float, tuple[Colour, str]]:
+    """Give each level a colour and a marker: colours fall in lightness, so grey print keeps the order."""
+    palette = sns.color_palette("viridis_r", len(levels) + 1)[1:]
+    return {
+        float(level): (colour, MARKERS[i % len(MARKERS)])
+        for i, (level, colour) in enumerate(zip(levels, palette, strict=True))
+    }
 
 
-def _count_failures(axis: Axes, group: pd.DataFrame) -> None:
-    """Say in the panel how many runs failed, and where."""
+def _title(group: pd.DataFrame, varying: Sequence[str]) -> str:
+    first = group.iloc[0]
+    settings = (first[column] for column in varying)
+    words = (
+        value if isinstance(value, str) else f"{column} {value:g}"
+        for column, value in zip(varying, settings, strict=True)
+    )
+    return ", ".join([str(first["estimator"]), *words])
+
+
+def _ceiling_name(summary: pd.DataFrame) -> str:
+    """Return "log n" where that is every ceiling, else "ceiling"."""
+    known = summary.dropna(subset="ceiling_nats")
+    is_log_n = np.allclose(known["ceiling_nats"], np.log(known["n"].astype(float)))
+    return "log n" if is_log_n else "ceiling"
+
+
+def _legend(
+    summary: pd.DataFrame,
+    colours: dict[float, tuple[Colour, str]],
+    level_column: str,
+    unit: str,
+    most: int,
+) -> tuple[list[Line2D], int]:
+    """Return the legend's entries, levels in rows and line styles in the last row, and the row's length.
+
+    Matplotlib fills a legend column by column, so rows are padded with blanks and transposed.
+    """
+    by_truth = level_column == "true_mi_nats"
+    scale = math.log(2) if by_truth and unit == "bits" else 1.0
+    name = "I" if by_truth else "n"
+    levels = [
+        Line2D([], [], color=colour, marker=marker, label=f"{name} = {level / scale:.4g}")
+        for level, (colour, marker) in colours.items()
+    ]
+    names = {"-": "estimate", "--": "exact critic"}
+    if summary["ceiling_nats"].notna().any():
+        names[":"] = f"{_ceiling_name(summary)} − I" if by_truth else _ceiling_name(summary)
+    styles = [Line2D([], [], color="0.25", ls=style, label=label) for style, label in names.items()]
+    blank = Line2D([], [], linestyle="none", label=" ")
+    per_row = min(max(len(levels), len(styles)), most)
+    cells = levels + [blank] * (-len(levels) % per_row) + styles + [blank] * (per_row - len(styles))
+    return [cell for column in range(per_row) for cell in cells[column::per_row]], per_row
+
+
+def _failures(group: pd.DataFrame) -> str:
+    """Say how many runs of a panel failed, and at which n."""
     failed = int(group["failed"].sum())
     if not failed:
-        return
+        return ""
     by_n = group[group["failed"] > 0].groupby("n")["failed"].sum()
     where = ", ".join(f"{count} at n = {n}" for n, count in by_n.items())
-    axis.annotate(
-        f"failed: {failed} of {int(group['runs'].sum())} runs\n({where})",
-        (0.98, 0.04),
-        xycoords="axes fraction",
-        ha="right",
-        fontsize=6,
-        bbox={
-            "boxstyle": "round,pad=0.25",
-            "facecolor": "white",
-            "edgecolor": "0.3",
-            "linewidth": 0.5,
-        },
-        zorder=5,
-    )
+    return f"\nfailed: {failed} of {int(group['runs'].sum())} runs" + (f" ({where})" if len(by_n) < 3 else "")

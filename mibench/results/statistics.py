@@ -43,10 +43,7 @@ def summarise(records: pd.DataFrame) -> pd.DataFrame:
     Bias = bound gap + critic gap, exactly.
     """
     groups = records.groupby(CELL, sort=False, dropna=False)
-    rows = [
-        {**dict(zip(CELL, cell, strict=True)), **_cell(group)}  # type: ignore[arg-type]
-        for cell, group in groups
-    ]
+    rows = [{**dict(zip(CELL, cell, strict=True)), **_cell(group)} for cell, group in groups]
     return pd.DataFrame(rows, columns=[*CELL, *_COLUMNS])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -42,20 +43,18 @@ def table(summary: pd.DataFrame, unit: str = "nats") -> Table:
     titles += ["Failed"] * bool(summary["failed"].any())
     rows = [_row(row, varying, unit, titles) for row in shown.to_dict("records")]
     fixed = [column for column in CELL if column not in varying]
-    values = summary.iloc[0] if len(summary) else {}
+    first = summary.iloc[0]
     return Table(
         titles=titles,
         rows=rows,
-        caption=", ".join(f"{_TITLES[column]} {values[column]}" for column in fixed),
+        caption=", ".join(f"{_TITLES[column]} {first[column]}" for column in fixed),
         notes=_notes(summary, unit),
     )
 
 
-def _row(row: dict[str, object], varying: Sequence[str], unit: str, titles: list[str]) -> list[str]:
+def _row(row: dict[Any, Any], varying: Sequence[str], unit: str, titles: list[str]) -> list[str]:
     def number(column: str) -> float:
-        value = row[f"{column}_{unit}"]
-        assert isinstance(value, float)
-        return value
+        return float(row[f"{column}_{unit}"])
 
     mark = f" {SATURATED}" if row["saturated"] else ""
     names = (column.replace("_nats", f"_{unit}") for column in varying)

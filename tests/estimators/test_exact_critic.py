@@ -1,0 +1,77 @@
+"""With the exact critic, the mean read-out over many batches is what theory says (d = 20, n = 64)."""
+
+import math
+
+import pytest
+import torch
+
+from mibench import estimators, tasks
+
+N, BATCHES, AT_ONCE = 64, 4000, 250
+INFONCE = {2: 1.8145, 4: 3.0700, 6: 3.7407, 8: 4.0241, 10: 4.1219}
+TABLE_SE = 0.004  # of the tabulated values themselves
+
+
+def values_at_exact_critic(name, mi, batches=BATCHES, n=N):
+    task, estimator = tasks.get("gaussian", dim=20, mi=mi), estimators.get(name)
+    generator = torch.Generator().manual_seed(mi)
+    values = []
+    for _ in range(batches // AT_ONCE):
+        x, y = task.sample(AT_ONCE * n, generator, torch.float64)
+        ratios = task.log_density_ratio(x.view(AT_ONCE, n, -1), y.view(AT_ONCE, n, -1))
+        values.append(estimator.estimate(estimator.optimal_critic(ratios)))
+    return torch.cat(values)
+
+
+def mean_and_error(values):
+    return values.mean().item(), values.std().item() / math.sqrt(len(values))
+
+
+@pytest.mark.parametrize(("mi", "expected"), INFONCE.items())
+@pytest.mark.parametrize("name", ["infonce", "infonce[temperature=0.5]"])
+def test_infonce(name, mi, expected):
+    values = values_at_exact_critic(name, mi)
+    mean, error = mean_and_error(values)
+    assert error < 0.005
+    assert abs(mean - expected) < 3 * math.hypot(error, TABLE_SE)
+    assert mean < mi
+    assert values.max() <= math.log(N)
+
+
+# Means and standard errors of a numpy loop over 40,000 and 300 batches, written apart from this package.
+@pytest.mark.parametrize(("n", "expected", "its_error"), [(16, 2.3020, 0.0012), (256, 3.5375, 0.0069)])
+def test_infonce_at_other_n(n, expected, its_error):
+    mean, error = mean_and_error(values_at_exact_critic("infonce", 4, batches=500, n=n))
+    assert abs(mean - expected) < 3 * math.hypot(error, its_error)
+
+
+@pytest.mark.parametrize("mi", [2, 4, 6, 8, 10])
+def test_nce_reads_the_mutual_information(mi):
+    mean, error = mean_and_error(values_at_exact_critic("nce", mi))
+    assert error < 0.011
+    assert abs(mean - mi) < 3 * error
+
+
+@pytest.mark.parametrize("mi", [2, 4])
+def test_nwj_reads_the_mutual_information(mi):
+    mean, error = mean_and_error(values_at_exact_critic("nwj", mi))
+    assert error < 0.03
+    assert abs(mean - mi) < 3 * error
+
+
+@pytest.mark.parametrize("mi", [6, 8, 10])
+def test_nwj_with_too_few_samples_errs_upwards_by_at_most_one(mi):
+    """Var_Q[r] = exp(2 I) - 1: the rare large ratios are not seen, and 1 - E_Q[r] lies between 0 and 1."""
+    values = values_at_exact_critic("nwj", mi, batches=1000)
+    joint, _ = mean_and_error(values_at_exact_critic("nce", mi, batches=1000))
+    assert values.median() > mi
+    assert (values.median() - joint).item() < 1
+
+
+@pytest.mark.parametrize("mi", [2, 4, 6, 8, 10])
+def test_donsker_varadhan_on_a_batch_errs_upwards(mi):
+    mean, error = mean_and_error(values_at_exact_critic("mine", mi))
+    joint, _ = mean_and_error(values_at_exact_critic("nce", mi))
+    assert mean > joint  # E[-log of a mean] > -log of the expectation, on the very same batches
+    if mi == 2:
+        assert abs(mean - mi) < 0.02 + 3 * error  # the bias is Var(mean r) / 2, small here

@@ -1,0 +1,42 @@
+"""Independent float64 versions of what the package computes: loops, no tricks, no shared code."""
+
+import math
+
+
+def positives(scores):
+    return [scores[i][i] for i in range(len(scores))]
+
+
+def negatives(scores):
+    n = len(scores)
+    return [scores[i][j] for i in range(n) for j in range(n) if i != j]
+
+
+def mean(values):
+    return math.fsum(values) / len(values)
+
+
+def infonce(scores):
+    n = len(scores)
+    rows = [scores[i][i] - math.log(mean([math.exp(s) for s in scores[i]])) for i in range(n)]
+    return mean(rows)
+
+
+def donsker_varadhan(scores):
+    return mean(positives(scores)) - math.log(mean([math.exp(s) for s in negatives(scores)]))
+
+
+def nwj(scores):
+    data = mean([s - 1 for s in positives(scores)])
+    return 1 + data - mean([math.exp(s - 1) for s in negatives(scores)])
+
+
+def nce_objective(scores, k):
+    n = len(scores)
+
+    def log_sigmoid(z):
+        return -math.log1p(math.exp(-z))
+
+    data = mean([log_sigmoid(s - math.log(k)) for s in positives(scores)])
+    noise = [log_sigmoid(math.log(k) - scores[i][(i + m) % n]) for i in range(n) for m in range(1, k + 1)]
+    return data + k * mean(noise)
