@@ -19,8 +19,11 @@ from mibench.tasks.base import Task
 CHUNK_NUMBERS = 2**16
 """Training data are drawn for several steps at once: about this many numbers a run."""
 
-ORACLE_NUMBERS = 2**18
+ORACLE_NUMBERS = 2**16
 """The oracle's score matrices are formed for several batches at once: about this many numbers."""
+
+READ_OUT_NUMBERS = 2**19
+"""Score matrices are read out for several runs at once, in float64: about this many numbers."""
 
 EFFICIENCY = 0.5
 """The share of a large matrix product's rate that a step of a pack reaches (see benchmarks/)."""
@@ -79,6 +82,11 @@ class Pack:
         return max(1, ORACLE_NUMBERS // max(self.first.n**2, self.first.n * sum(self.dims)))
 
     @property
+    def runs_read_at_once(self) -> int:
+        """How many runs' score matrices are read out at once."""
+        return max(1, READ_OUT_NUMBERS // self.first.n**2)
+
+    @property
     def flops(self) -> float:
         """Arithmetic of the whole training: two a multiply-add, backward twice the forward pass."""
         forward = 2 * self.critic.multiplications(*self.dims, self.first.n)
@@ -108,8 +116,9 @@ class Pack:
 
     @property
     def fixed_bytes(self) -> int:
-        """Memory that does not grow with the number of runs: the oracle's float64 score matrices."""
-        return 5 * 8 * max(ORACLE_NUMBERS, self.first.n**2)
+        """Memory that does not grow with the number of runs: the float64 copies that a read-out makes."""
+        matrices = min(self.runs_read_at_once, len(self.specs))
+        return 5 * 8 * max(ORACLE_NUMBERS, matrices * self.first.n**2)
 
     def halves(self) -> tuple[Pack, Pack]:
         """Return the two halves of a pack that is too large, or that holds a run which raises."""

@@ -84,7 +84,9 @@ def test_same_generator_same_samples():
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
 
 
-@pytest.mark.parametrize(("mi", "in_float32", "in_float64"), [(200, True, True), (300, False, True), (1e4, False, False)])
+@pytest.mark.parametrize(
+    ("mi", "in_float32", "in_float64"), [(200, True, True), (300, False, True), (1e4, False, False)]
+)
 def test_beyond_the_resolution_of_a_type_everything_is_nan(mi, in_float32, in_float64, generator):
     task = tasks.get("gaussian", dim=20, mi=mi)
     for dtype, holds in ((torch.float32, in_float32), (torch.float64, in_float64)):

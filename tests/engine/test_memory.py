@@ -1,0 +1,44 @@
+"""The engine never needs more memory than its plan announced (within 25%)."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+# A process of its own: what it needs at its peak, less what it had before the first large pack.
+MEASURE = """
+import json, resource, sys
+import torch
+torch.set_num_threads(2)
+sys.path.insert(0, sys.argv[1])
+from grids import specs
+from mibench.engine.execute import execute
+from mibench.engine.plan import packs
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+critic, runs, n, budget = sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5])
+setting = dict(critic=critic, dim=20, precision="float32", steps=60, mis=(4.0,))
+list(execute(packs(specs(seeds=(0,), ns=(8,), **setting), 0), torch.device("cpu")))
+before = peak()
+grid = packs(specs(seeds=range(runs), ns=(n,), **setting), budget)
+statuses = [outcome.status for pack in execute(grid, torch.device("cpu")) for outcome in pack]
+print(json.dumps({"packs": len(grid), "announced": max(pack.bytes for pack in grid),
+                  "needed": peak() - before, "statuses": sorted(set(statuses))}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("critic", "runs", "n"), [("separable", 200, 64), ("separable", 40, 512), ("joint", 24, 64)]
+)
+def test_peak_memory_stays_within_the_announcement(critic, runs, n, request):
+    folder = str(request.path.parent)
+    command = [sys.executable, "-c", MEASURE, folder, critic, str(runs), str(n), str(300 * 2**20)]
+    seen = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+    assert seen["statuses"] == ["ok"]
+    assert seen["packs"] > 1
+    assert seen["needed"] <= 1.25 * seen["announced"], seen
+    assert seen["needed"] >= 0.4 * seen["announced"], seen  # nor is the announcement a fantasy
