@@ -154,9 +154,12 @@ def run(
     """
     planned = plan(estimator, task, **grid_arguments)
     _one_of(rerun, "rerun", RERUN)
-    store = None if out is None else stores.Store(out)
-    known = {} if store is None else store.load()
-    return to_frame(execute(planned, select(planned, known, rerun), known, store))
+    if out is None:
+        return to_frame(execute(planned, planned.specs, {}))
+    store = stores.Store(out)
+    known = store.load()
+    with store.writer() as writer:
+        return to_frame(execute(planned, select(planned, known, rerun), known, writer.append))
 
 
 def select(planned: Plan, known: Mapping[str, Record], rerun: str) -> list[RunSpec]:
@@ -173,24 +176,19 @@ def execute(
     planned: Plan,
     selected: Sequence[RunSpec],
     known: Mapping[str, Record],
-    store: stores.Store | None,
+    append: Callable[[Record], None] = lambda record: None,
     report: Callable[[float], None] = lambda flops: None,
 ) -> list[Record]:
     """Run the selected runs and return the records of all the plan's runs that there now are.
 
-    Records go to the store pack by pack. `report` is told of the arithmetic done, in flops.
+    Each new record is given to `append` as soon as its pack is finished. `report` is told of the arithmetic
+    done, in flops.
     """
-    new: list[Record] = []
-    if selected:
-        outcomes = engine.execute(planned.packs(selected), planned.device, report)
-        if store is None:
-            new = [_record(outcome, planned) for pack in outcomes for outcome in pack]
-        else:
-            with store.writer() as writer:
-                for pack in outcomes:
-                    for outcome in pack:
-                        new.append(_record(outcome, planned))
-                        writer.append(new[-1])
+    new = []
+    for pack in engine.execute(planned.packs(selected), planned.device, report):
+        for outcome in pack:
+            new.append(_record(outcome, planned))
+            append(new[-1])
     records = stores.merge([*known.values(), *new])
     return [records[spec.key] for spec in planned.specs if spec.key in records]
 

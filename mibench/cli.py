@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec
 import typer
 
 from mibench import __version__
-from mibench.errors import UsageError, unknown
+from mibench.errors import StoreWarning, UsageError, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +51,7 @@ def explained(command: Callable[P, None]) -> Callable[P, None]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             with warnings.catch_warnings():
+                warnings.simplefilter("always", StoreWarning)
                 warnings.showwarning = _show_warning
                 command(*args, **kwargs)
         except UsageError as error:
@@ -206,11 +207,14 @@ def run(
     if dry_run:
         _show_plan(planned, selected, as_json)
         return
-    say(planned.device_message)
-    if not selected:
-        say(f"All {len(planned.specs)} runs are finished in {out}; --rerun all repeats them.")
-    with _progress(planned, selected, quiet) as report:
-        records = api.execute(planned, selected, known, store, report)
+    if selected:
+        with store.writer() as writer:
+            say(planned.device_message)
+            with _progress(planned, selected, quiet) as report:
+                records = api.execute(planned, selected, known, writer.append, report)
+    else:
+        records = api.execute(planned, selected, known)
+        say(f"{len(records)} of {len(planned.specs)} runs are finished in {out}, none is left to run.")
     frame = to_frame(records)
     if records:
         paths = api.write_tables(frame, out, unit)
@@ -239,7 +243,7 @@ def _progress(planned: Plan, selected: list[RunSpec], quiet: bool) -> Iterator[C
         TimeRemainingColumn,
     )
 
-    if quiet or not selected:
+    if quiet:
         yield lambda flops: None
         return
     columns = (

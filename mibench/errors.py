@@ -23,6 +23,10 @@ class StoreError(UsageError):
     """A results store that cannot be read or written as it is."""
 
 
+class StoreWarning(UserWarning):
+    """Something in a store that the user should know of, and that does not stop the program."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str], see: str) -> UsageError:
     """Return the error for a `name` that is none of the `known` ones, with the nearest one.
 

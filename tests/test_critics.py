@@ -78,7 +78,7 @@ def test_joint_is_a_network_on_the_concatenation(layers, points):
 
 
 def test_joint_never_builds_the_input_of_every_pair():
-    """Nothing of size n * n * (dim_x + dim_y) is made, seen here where the inputs are wider than the layers."""
+    """Nothing of size n * n * (dim_x + dim_y) is made, seen where the inputs are wider than the layers."""
     critic = critics.get("joint", hidden=2)
     n, dim = 64, 500
     parameters = critic.initialise(dim, dim, torch.Generator(), torch.float32)

@@ -23,8 +23,8 @@ MOST_ROWS = 2**16
 
 WORSE_THAN_NOTHING_NATS = -10.0
 WORSE_SHARE = 0.1
-"""A critic that ignores its input reads about 0. More than a tenth of the batches below -10 is a failure: even
-NWJ's heavy tail, where E_Q[exp(f - 1)] = 1, has a batch mean above 11 with probability below 1/11 (Markov)."""
+"""A critic that ignores its input reads about 0. More than a tenth of the batches below -10 is a failure:
+even NWJ's heavy tail, where E_Q[exp(f - 1)] = 1, has a batch mean above 11 with probability below 1/11."""
 
 ABSURD_NATS = -1000.0
 """A mean below this is a failure, however few batches make it so."""
@@ -109,7 +109,7 @@ def _values(pack: Pack, trained: Trained, count: int) -> Tensor:
 
 def _estimate(pack: Pack, scores: Tensor) -> Tensor:
     """Return the read-out of each run's matrix, a few runs at a time: it is in float64 and makes copies."""
-    parts = scores.split(pack.runs_read_at_once)
+    parts = torch.split(scores, pack.runs_read_at_once)
     return torch.cat([pack.estimator.estimate(part) for part in parts])
 
 

@@ -17,15 +17,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mibench.errors import StoreError
+from mibench.errors import StoreError, StoreWarning
 from mibench.results.record import NewerSchemaError, Record, from_line, to_line
 
 AGREEMENT_NATS = 0.1
 """Two results of one key differ by less, unless something is wrong: they share data and initial weights."""
-
-
-class StoreWarning(UserWarning):
-    """Something in a store that the user should know of, and that does not stop the program."""
 
 
 class Store:

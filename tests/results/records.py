@@ -1,0 +1,52 @@
+"""Records for the tests of what is made of records."""
+
+from mibench.results.record import Record
+
+
+def record(key="k", **changes):
+    values = dict(  # noqa: C408 - the fields as they are written
+        key=key,
+        estimator="infonce",
+        task="gaussian",
+        dim_x=20,
+        dim_y=20,
+        true_mi_nats=4.0,
+        n=64,
+        critic="separable",
+        steps=1000,
+        lr=0.002,
+        schedule="one-cycle",
+        precision="float32",
+        seed=0,
+        estimate_nats=3.0,
+        estimate_se_nats=0.02,
+        batch_std_nats=0.2,
+        batches=100,
+        oracle_nats=3.1,
+        oracle_se_nats=0.02,
+        critic_gap_se_nats=0.01,
+        ceiling_nats=4.1588830833596715,
+        saturated=False,
+        status="ok",
+        message="",
+        wall_s=1.0,
+        device="cpu",
+        version="0.1.0",
+        finished_at="2026-01-02T03:04:05Z",
+    )
+    return Record(**values | changes)
+
+
+def failed(key="k", **changes):
+    nothing = dict.fromkeys(
+        (
+            "estimate_nats",
+            "estimate_se_nats",
+            "batch_std_nats",
+            "batches",
+            "oracle_nats",
+            "oracle_se_nats",
+            "critic_gap_se_nats",
+        )
+    )
+    return record(key, status="diverged", message="the objective is not finite", **nothing | changes)

@@ -1,0 +1,89 @@
+"""`mibench.run` and the rest of the contract in Python."""
+
+import pytest
+
+import mibench
+from mibench.results.record import FIELDS
+
+GRID = {"dim": 2, "mi": [0.5, 1], "n": [4], "steps": 3, "seeds": 3, "device": "cpu"}
+
+
+def test_run_returns_a_row_a_run():
+    frame = mibench.run(estimator="infonce", task="gaussian", **GRID)
+    assert tuple(frame.columns) == FIELDS
+    assert len(frame) == 6
+    assert (frame["status"] == "ok").all()
+    assert sorted(frame["true_mi_nats"].unique()) == [0.5, 1.0]
+    assert sorted(frame["seed"].unique()) == [0, 1, 2]
+    assert frame["estimate_nats"].notna().all()
+    assert len(mibench.summarise(frame)) == 2
+
+
+def test_nothing_is_written_without_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mibench.run(**GRID)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_a_store(tmp_path):
+    first = mibench.run(out=tmp_path, **GRID)
+    again = mibench.run(out=tmp_path, **GRID)
+    assert first.equals(again)
+    repeated = mibench.run(out=tmp_path, rerun="all", **GRID)
+    assert repeated["estimate_nats"].equals(first["estimate_nats"])
+
+
+@pytest.mark.parametrize(
+    ("given", "seeds"),
+    [
+        (2, [0, 1]),
+        ("2", [0, 1]),
+        ([5], [5]),
+        ([3, 1], [3, 1]),
+        ("2:4", [2, 3]),
+        (":2", [0, 1]),
+        ("7,9", [7, 9]),
+    ],
+)
+def test_seeds(given, seeds):
+    planned = mibench.plan(**GRID | {"seeds": given, "mi": 1})
+    assert [spec.seed for spec in planned.specs] == seeds
+
+
+def test_lists_and_texts_and_single_values_mean_the_same():
+    grids = [
+        mibench.plan("infonce,nwj", dim=2, mi="1,2", n="4,8"),
+        mibench.plan(["infonce", "nwj"], dim="2", mi=[1, 2.0], n=(4, 8)),
+        mibench.plan(["infonce,nwj"], dim=[2], mi=["1", "2"], n=["4,8"]),
+    ]
+    assert grids[0].specs == grids[1].specs == grids[2].specs
+    assert len(grids[0].specs) == 2 * 2 * 2 * 3
+
+
+def test_rho_stands_for_its_information():
+    planned = mibench.plan(dim=2, rho=[0.5, -0.5], seeds=1, n=4)
+    assert [spec.task.label for spec in planned.specs] == ["gaussian[rho=0.5]", "gaussian[rho=-0.5]"]
+    written_with_the_name = mibench.plan(task="gaussian[rho=0.5]", dim=2, seeds=1, n=4)
+    assert written_with_the_name.specs == planned.specs[:1]
+
+
+@pytest.mark.parametrize(
+    ("grid", "word"),
+    [
+        ({"estimator": []}, "No estimator"),
+        ({"n": []}, "No n"),
+        ({"seeds": []}, "No seed"),
+        ({"n": True}, "number"),
+        ({"rerun": "sometimes"}, "rerun"),
+        ({"precision": "tf32", "device": "cpu"}, "tf32"),
+    ],
+)
+def test_mistakes_raise(grid, word):
+    with pytest.raises(mibench.UsageError, match=word):
+        mibench.run(**GRID | grid)
+
+
+def test_unknown_names_of_the_package():
+    with pytest.raises(AttributeError, match="no attribute 'mine'"):
+        mibench.mine  # noqa: B018
+    assert set(mibench.__all__) <= set(dir(mibench))

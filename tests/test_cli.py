@@ -1,0 +1,333 @@
+"""The command line as its users meet it."""
+
+import json
+import math
+import subprocess
+import sys
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from mibench.cli import app
+from mibench.results.record import FIELDS
+from mibench.results.statistics import CELL
+
+SMALL = ["--dim", "2", "--mi", "0.5,1", "-n", "4,8", "--steps", "3", "--seeds", "2", "--device", "cpu"]
+OUTPUTS = {
+    "records",
+    "table.csv",
+    "table.md",
+    "table.tex",
+    "bias_vs_n.png",
+    "bias_vs_n.pdf",
+    "estimate_vs_true.png",
+    "estimate_vs_true.pdf",
+}
+
+
+@pytest.fixture
+def out(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "out"
+
+
+def call(*words):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def run(out, *words):
+    return call("run", *words, "--out", out)
+
+
+def test_run_leaves_records_tables_and_figures(out):
+    done = run(out, "-e", "infonce,nce[k=2]", *SMALL)
+    assert done.exit_code == 0, done.stderr
+    assert {path.name for path in out.iterdir()} == OUTPUTS
+    assert "nce[k=2]" in done.stdout
+    assert "bound gap" in done.stdout
+    assert "device: cpu" in done.stderr
+    (segment,) = (out / "records").iterdir()
+    assert len(segment.read_text().splitlines()) == 2 * 2 * 2 * 2
+
+
+def test_default_folder_is_results(out):
+    assert call("run", *SMALL).exit_code == 0
+    assert {path.name for path in (out.parent / "results").iterdir()} == OUTPUTS
+
+
+def test_json_is_all_of_stdout(out):
+    done = run(out, *SMALL, "--json")
+    content = json.loads(done.stdout)
+    assert set(content) == {"schema", "records", "summary"}
+    assert len(content["records"]) == 8
+    assert len(content["summary"]) == 4
+    assert tuple(content["records"][0]) == FIELDS
+    contract = (
+        "runs mean_nats bias_nats bias_se_nats std_nats rmse_nats bound_gap_nats critic_gap_nats failed"
+    )
+    assert {*CELL, *contract.split()} <= set(content["summary"][0])
+    first = content["records"][0]
+    assert first["status"] == "ok"
+    assert first["ceiling_nats"] == math.log(4)
+
+
+def test_finished_runs_are_not_repeated(out):
+    run(out, *SMALL)
+    again = run(out, *SMALL, "--json")
+    assert "8 of 8 runs are finished" in again.stderr
+    assert len(list((out / "records").iterdir())) == 1
+    more = run(out, *[*SMALL[:-3], "3", *SMALL[-2:]], "--json")
+    assert len(json.loads(more.stdout)["records"]) == 12
+    segments = sorted((out / "records").iterdir(), key=lambda path: path.stat().st_size)
+    assert sorted(len(path.read_text().splitlines()) for path in segments) == [4, 8]
+
+
+def test_rerun(out):
+    first = json.loads(run(out, *SMALL, "--json").stdout)["records"]
+    again = json.loads(run(out, *SMALL, "--rerun", "all", "--json").stdout)["records"]
+    assert len(list((out / "records").iterdir())) == 2
+    assert [one["estimate_nats"] for one in first] == [one["estimate_nats"] for one in again]
+    diverging = ["-e", "nwj", *SMALL, "--lr", "1e30"]
+    for rerun in ("never", "failed"):
+        assert run(out, *diverging, "--rerun", rerun).exit_code == 1
+    lines = [line for path in (out / "records").iterdir() for line in path.read_text().splitlines()]
+    assert len(lines) == 8 + 8 + 8 + 8  # a failure satisfies nothing: it was tried again
+
+
+def test_rerun_failed_runs_nothing_else(out):
+    done = run(out, *SMALL, "--rerun", "failed")
+    assert done.exit_code == 0
+    assert not out.exists()
+
+
+def test_failures_are_counted_and_end_with_status_1(out):
+    done = run(out, "-e", "nwj,infonce", *SMALL, "--lr", "1e30", "--json")
+    assert done.exit_code == 1
+    content = json.loads(done.stdout)
+    assert {one["status"] for one in content["records"]} == {"diverged"}
+    assert {one["estimate_nats"] for one in content["records"]} == {None}
+    assert {cell["failed"] for cell in content["summary"]} == {2}
+    assert "16 of 16 runs failed" in done.stderr
+    assert "diverged: nwj" in done.stderr
+    assert "2 of 2" in (out / "table.md").read_text()
+
+
+def test_information_beyond_float32_is_diverged_and_its_mates_are_fine(out):
+    done = run(out, *[word.replace("0.5,1", "1,1e6") for word in SMALL], "--json")
+    assert done.exit_code == 1
+    records = json.loads(done.stdout)["records"]
+    assert {(one["true_mi_nats"], one["status"]) for one in records} == {(1, "ok"), (1e6, "diverged")}
+    assert "NaN" not in done.stdout
+
+
+BAD = [
+    (["-e", "infonse"], "Unknown estimator 'infonse'", "infonce"),
+    (["-e", "nce[kk=3]"], "kk", "Did you mean 'k'"),
+    (["-t", "gausian"], "Unknown task 'gausian'", "gaussian"),
+    (["-c", "seperable"], "Unknown critic 'seperable'", "separable"),
+    (["-c", "separable[width=3]"], "width", "describe separable"),
+    (["--dim", "0"], "dim must be at least 1", "1 or more"),
+    (["--dim", "-2"], "dim must be at least 1", "1 or more"),
+    (["-n", "0"], "n must be at least 2", "2 or more"),
+    (["-n", "1"], "n must be at least 2", "2 or more"),
+    (["-n", "16,x"], "'x'", "number"),
+    (["-n", "2.5"], "whole number", "whole number"),
+    (["--steps", "0"], "steps must be at least 1", "1 or more"),
+    (["--steps", "many"], "'many'", "number"),
+    (["--seeds", "0"], "seeds must be at least 1", "1 or more"),
+    (["--seeds", "-1"], "seeds must be at least 1", "1 or more"),
+    (["--seeds", "3:2"], "seeds", "4"),
+    (["--mi", "-1"], "mi must be", "never negative"),
+    (["--mi", "nan"], "'nan'", "finite"),
+    (["--mi", "inf"], "'inf'", "finite"),
+    (["--mi", "lots"], "'lots'", "number"),
+    (["--mi", ""], "''", "number"),
+    (["--rho", "1"], "rho must lie between -1 and 1", "|rho| < 1"),
+    (["--rho", "-1.5"], "rho must lie between -1 and 1", "|rho| < 1"),
+    (["--rho", "nan"], "'nan'", "finite"),
+    (["--mi", "1", "--rho", "0.5"], "together", "one"),
+    (["--lr", "0"], "lr must be positive", "above 0"),
+    (["--lr", "fast"], "'fast'", "number"),
+    (["--schedule", "one-cycl"], "one-cycl", "one-cycle"),
+    (["--precision", "float16"], "float16", "float"),
+    (["-e", "nce[k=0]"], "k of 'nce' must be at least 1", "noise samples"),
+    (["-e", "nce[k=64]", "-n", "64"], "needs 64 noise samples", "k <= 63 or n >= 65"),
+    (["--device", "cuda:99"], "is not here", "--device cpu"),
+    (["--device", "gpu"], "Unknown device 'gpu'", "cuda"),
+    (["--rerun", "al"], "Unknown rerun 'al'", "all"),
+    (["--unit", "bit"], "Unknown unit 'bit'", "bits"),
+    (["-n", "1000000"], "GiB", "smaller n"),
+]
+
+
+@pytest.mark.parametrize(
+    ("words", "what", "how"), BAD, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
+)
+def test_bad_input_gets_two_lines_and_status_2_and_writes_nothing(words, what, how, out):
+    done = run(out, *words)
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    first, second = done.stderr.splitlines()
+    assert first.startswith("Error: ")
+    assert what in first
+    assert how in second
+    assert not out.exists()
+
+
+def test_an_output_folder_that_is_a_file_or_below_one(out):
+    out.write_text("mine")
+    for folder in (out, out / "below"):
+        done = run(folder, *SMALL)
+        assert done.exit_code == 2
+        assert len(done.stderr.splitlines()) == 2
+        assert "--out" in done.stderr
+    assert out.read_text() == "mine"
+
+
+def test_a_damaged_store_is_named(out):
+    run(out, *SMALL)
+    (segment,) = (out / "records").iterdir()
+    lines = segment.read_text().splitlines(keepends=True)
+    segment.write_text("".join([lines[0], "garbage\n", *lines[1:]]))
+    done = run(out, *SMALL)
+    assert done.exit_code == 2
+    assert f"{segment.name}, line 2, is damaged" in done.stderr
+    segment.write_text("".join([lines[0].replace('"schema": 1', '"schema": 99'), *lines[1:]]))
+    done = run(out, *SMALL)
+    assert done.exit_code == 2
+    assert "newer version" in done.stderr
+
+
+def test_a_torn_store_is_said_and_mended(out):
+    run(out, *SMALL)
+    (segment,) = (out / "records").iterdir()
+    segment.write_bytes(segment.read_bytes()[:-50])
+    done = run(out, *SMALL, "--json")
+    assert done.exit_code == 0
+    assert "Warning: " in done.stderr
+    assert "was cut short" in done.stderr
+    assert len(json.loads(done.stdout)["records"]) == 8
+
+
+def test_dry_run_says_what_would_run_and_writes_nothing(out):
+    done = run(out, *SMALL, "--dry-run")
+    assert done.exit_code == 0
+    for word in ("runs: 8", "packs: 2", "time: about", "memory: about", "device: cpu"):
+        assert word in done.stdout
+    assert json.loads(run(out, *SMALL, "--dry-run", "--json").stdout)["runs"] == 8
+    assert not out.exists()
+
+
+def test_bits(out):
+    run(out, *SMALL, "--unit", "bits")
+    assert "bias_bits" in (out / "table.csv").read_text().splitlines()[0]
+    assert "In bits" in (out / "table.md").read_text()
+
+
+@pytest.mark.parametrize("option", ["1e30", "0.001"])
+def test_debug_shows_the_traceback_of_a_mistake(option, out):
+    done = run(out, "--lr", option, "-e", "none-such", "--debug")
+    assert done.exit_code != 0
+    assert done.exception is not None
+
+
+def test_list_describe_info():
+    assert {line.split()[0] for line in call("list", "estimators").stdout.splitlines()} == {
+        "infonce",
+        "mine",
+        "nce",
+        "nwj",
+    }
+    assert {row["name"] for row in json.loads(call("list", "critics", "--json").stdout)} == {
+        "separable",
+        "bilinear",
+        "joint",
+    }
+    assert "cubic" in call("list", "tasks").stdout
+    described = call("describe", "infonce").stdout
+    for word in ("formula", "log n", "lower bound", "temperature=1", "1807.03748"):
+        assert word in described
+    assert call("describe", "nce", "--bibtex").stdout.startswith("@inproceedings{gutmann2010noise")
+    assert json.loads(call("describe", "separable", "--json").stdout)["options"][0]["name"] == "hidden"
+    assert call("describe", "infonse").exit_code == 2
+    assert call("describe", "gaussian", "--bibtex").exit_code == 2
+    assert call("list", "nothing").exit_code == 2
+    assert "torch" in json.loads(call("info", "--json").stdout)
+    assert call("--version").stdout.startswith("mibench 0")
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["list", "estimators"], ["list", "tasks"], ["list", "critics"]]
+)
+def test_help_and_lists_do_not_import_torch(words):
+    code = (
+        "import sys\nfrom mibench.cli import app\n"
+        "try:\n    app(sys.argv[1:])\nfinally:\n"
+        "    heavy = {'torch', 'pandas', 'numpy', 'scipy', 'seaborn'} & set(sys.modules)\n"
+        "    assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_reading_results_does_not_import_torch(out):
+    run(out, *SMALL)
+    code = (
+        "import sys\nfrom mibench.results import figures, record, statistics, store, tables\n"
+        "frame = record.to_frame(store.Store(sys.argv[1]).load().values())\n"
+        "tables.table(statistics.summarise(frame))\nassert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, str(out)], check=True)
+
+
+def started(out, *words):
+    command = [sys.executable, "-m", "mibench.cli", "run", "--out", str(out), *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def lines_in(out):
+    return [
+        line for path in sorted((out / "records").glob("*")) for line in path.read_bytes().split(b"\n")[:-1]
+    ]
+
+
+def interrupted(process, out, kill):
+    """Wait until some runs are finished, then end the process."""
+    deadline = time.monotonic() + 60
+    while len(lines_in(out)) < 2 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    kill()
+    return process.communicate(timeout=60)[1]
+
+
+LONGER = ["--dim", "2", "--mi", "1", "-n", "4,5,6,7,8,9", "--steps", "60", "--seeds", "2", "--device", "cpu"]
+
+
+def test_killed_at_any_moment_and_run_again(out, tmp_path):
+    undisturbed = json.loads(run(tmp_path / "calm", *LONGER, "--json").stdout)["records"]
+    process = started(out, *LONGER)
+    interrupted(process, out, process.kill)
+    assert process.returncode == -9
+    finished = lines_in(out)
+    assert 2 <= len(finished) < 12
+    again = run(out, *LONGER, "--json")
+    assert again.exit_code == 0
+    records = json.loads(again.stdout)["records"]
+    measured = ("key", "estimate_nats", "estimate_se_nats", "oracle_nats", "batches", "status")
+    assert [[one[field] for field in measured] for one in records] == [
+        [one[field] for field in measured] for one in undisturbed
+    ]
+    keys = [json.loads(line)["key"] for line in lines_in(out)]
+    assert len(keys) == len(set(keys)) == 12  # none repeated, none lost
+
+
+def test_ctrl_c_keeps_what_is_finished(out):
+    import signal
+
+    process = started(out, *LONGER)
+    stderr = interrupted(process, out, lambda: process.send_signal(signal.SIGINT))
+    assert process.returncode == 130
+    assert "Interrupted" in stderr
+    assert "Traceback" not in stderr
+    assert len(lines_in(out)) >= 2
