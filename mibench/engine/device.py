@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -78,6 +79,22 @@ def flops_per_second(device: torch.device, seconds: float = 0.2) -> float:
         run()
         done += products
     return 2.0 * size**3 * done / passed
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep what tensors free, in place of handing it back to the system.
+
+    A step frees and takes megabytes for its gradients; glibc returns blocks of that size at once, and the
+    system then clears every page of them anew, step after step. Blocks larger than a pack on a CPU has are
+    still returned, or they would leave holes. Where the library is another, nothing is done.
+    """
+    mmap_threshold, trim_threshold = -3, -1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD of malloc.h
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    mallopt(mmap_threshold, 8 * 2**20)
+    mallopt(trim_threshold, 256 * 2**20)
 
 
 def set_precision(precision: str, device: torch.device) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mibench.engine import data
-from mibench.engine.device import captured
+from mibench.engine.device import captured, keep_freed_memory
 from mibench.engine.plan import Pack
 from mibench.seeding import stream
 from mibench.spec import RunSpec
@@ -57,6 +57,8 @@ def _cosine(start: float, end: float, share: float) -> float:
 
 def train(pack: Pack, device: torch.device, report: Report = lambda steps: None) -> Trained:
     """Train every run of the pack; `report` is told how many steps have passed since it was last told."""
+    if device.type == "cpu":
+        keep_freed_memory()
     training = _Training(pack, device)
     history = []
     step = 0

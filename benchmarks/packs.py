@@ -1,0 +1,33 @@
+"""Packs for the benchmarks."""
+
+from __future__ import annotations
+
+import torch
+
+from mibench import critics, estimators, tasks
+from mibench.engine.device import budget_bytes
+from mibench.engine.plan import Pack, packs
+from mibench.spec import grid
+
+
+def pack(
+    critic: str,
+    n: int,
+    steps: int,
+    runs: int | None,
+    device: torch.device,
+    first_seed: int = 0,
+) -> Pack:
+    """Return a pack of so many runs of InfoNCE (d = 20, I = 4), or of as many as the engine would choose."""
+    specs = grid(
+        estimators=[estimators.registry.choose("infonce")],
+        tasks=[tasks.registry.choose("gaussian", dim=20, mi=4.0)],
+        critics=[critics.registry.choose(critic)],
+        ns=[n],
+        seeds=range(first_seed, first_seed + (runs or 1000)),
+        steps=steps,
+        lr=None,
+        schedule="one-cycle",
+        precision="float32",
+    )
+    return Pack(tuple(specs)) if runs else packs(specs, budget_bytes(device))[0]
