@@ -38,7 +38,7 @@ RERUN = ("never", "failed", "all")
 START_SECONDS = 6.0
 """What a command takes beside its packs: imports, tables and figures."""
 
-PROCESS_BYTES = 600 * 2**20
+PROCESS_BYTES = 500 * 2**20
 """Memory of a process that trains and draws, beside its packs."""
 
 
