@@ -84,7 +84,9 @@ def plan(
     chosen_estimators = [estimators.registry.choose(name) for name in _names(estimator)]
     chosen_critics = [critics.registry.choose(name) for name in _names(critic)]
     chosen_tasks = [
-        choice for name in _names(task) for choice in _levels(name, _items(dim), _items(mi), _items(rho))
+        choice
+        for name in _names(task)
+        for choice in _levels(name, _given(dim, "dim"), _given(mi, "mi"), _given(rho, "rho"))
     ]
     ns = [whole_number(value, "n", least=2) for value in _items(n)]
     for choice in chosen_estimators:
@@ -311,6 +313,11 @@ def _some(items: list[T], what: str) -> list[T]:
     return items
 
 
+def _given(value: Any, what: str) -> list[Any]:  # noqa: ANN401
+    """Return the items of a value, which may be left out (None) but not be an empty list."""
+    return [] if value is None else _some(_items(value), what)
+
+
 def _one_of(value: str, what: str, allowed: Sequence[str]) -> str:
     if value not in allowed:
         raise unknown(what, value, allowed, f"It is one of: {', '.join(allowed)}.")
@@ -324,7 +331,7 @@ def _seeds(value: OneOrMore[int | str]) -> list[int]:
         first, _, end = items[0].partition(":")
         start = whole_number(first or 0, "first seed", least=0)
         return list(range(start, whole_number(end, "end of the seeds", least=start + 1)))
-    if len(items) == 1 and (isinstance(value, int | str) or isinstance(items[0], str)):
+    if len(items) == 1 and (not isinstance(value, Iterable) or isinstance(items[0], str)):
         return list(range(whole_number(items[0], "seeds", least=1)))
     return [whole_number(item, "seed", least=0) for item in items]
 

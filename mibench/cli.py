@@ -51,6 +51,7 @@ def explained(command: Callable[P, None]) -> Callable[P, None]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a library's warning says nothing to its user's users
                 warnings.simplefilter("always", StoreWarning)
                 warnings.showwarning = _show_warning
                 command(*args, **kwargs)
@@ -58,6 +59,12 @@ def explained(command: Callable[P, None]) -> Callable[P, None]:
             if kwargs.get("debug"):
                 raise
             say(f"Error: {error.what}", f"{error.how}")
+            raise typer.Exit(BAD_USAGE) from None
+        except OSError as error:
+            if kwargs.get("debug"):
+                raise
+            where = f" {error.filename!r}" if error.filename else ""
+            say(f"Error: cannot read or write{where}: {error.strerror}.", "Give another --out folder.")
             raise typer.Exit(BAD_USAGE) from None
         except KeyboardInterrupt:
             say("Interrupted. What was finished is kept; the same command goes on from there.")
@@ -218,8 +225,9 @@ def run(
     frame = to_frame(records)
     if records:
         paths = api.write_tables(frame, out, unit)
-        _show_results(frame, unit, as_json)
         say(f"Written to {out}: {', '.join(path.name for path in paths)}")
+    if records or as_json:
+        _show_results(frame, unit, as_json)
     failures = [record for record in records if record.status != "ok"]
     for record in failures[:5]:
         say(

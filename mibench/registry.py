@@ -248,6 +248,8 @@ def _convert(value: Any, hint: Any, what: str) -> Value:  # noqa: ANN401 - any v
         return _one_of(value, get_args(hint), what)
     if hint is bool:
         return {"true": True, "false": False}[_one_of(str(value).lower(), ("true", "false"), what)]
+    if hint is str:
+        return str(value)
     if hint is int:
         return whole_number(value, what)
     return real_number(value, what)

@@ -1,5 +1,6 @@
 """`mibench.run` and the rest of the contract in Python."""
 
+import numpy as np
 import pytest
 
 import mibench
@@ -37,6 +38,8 @@ def test_a_folder_is_a_store(tmp_path):
     ("given", "seeds"),
     [
         (2, [0, 1]),
+        (np.int64(2), [0, 1]),
+        (2.0, [0, 1]),
         ("2", [0, 1]),
         ([5], [5]),
         ([3, 1], [3, 1]),
@@ -72,6 +75,8 @@ def test_rho_stands_for_its_information():
     [
         ({"estimator": []}, "No estimator"),
         ({"n": []}, "No n"),
+        ({"mi": []}, "No mi"),
+        ({"dim": []}, "No dim"),
         ({"seeds": []}, "No seed"),
         ({"n": True}, "number"),
         ({"rerun": "sometimes"}, "rerun"),

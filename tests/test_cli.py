@@ -99,6 +99,8 @@ def test_rerun_failed_runs_nothing_else(out):
     done = run(out, *SMALL, "--rerun", "failed")
     assert done.exit_code == 0
     assert not out.exists()
+    empty = run(out, *SMALL, "--rerun", "failed", "--json")
+    assert json.loads(empty.stdout) == {"schema": 1, "records": [], "summary": []}
 
 
 def test_failures_are_counted_and_end_with_status_1(out):
@@ -173,6 +175,19 @@ def test_bad_input_gets_two_lines_and_status_2_and_writes_nothing(words, what, h
     assert what in first
     assert how in second
     assert not out.exists()
+
+
+def test_a_file_that_cannot_be_written_is_two_lines(out):
+    (out / "table.csv").mkdir(parents=True)
+    done = run(out, *SMALL, "-q")
+    assert done.exit_code == 2
+    assert done.stderr.splitlines()[1:] == [
+        f"Error: cannot read or write '{out / 'table.csv'}': Is a directory.",
+        "Give another --out folder.",
+    ]
+    long_name = run(out / ("long" * 100), *SMALL)
+    assert long_name.exit_code == 2
+    assert "too long" in long_name.stderr
 
 
 def test_an_output_folder_that_is_a_file_or_below_one(out):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import time
+import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,12 +34,12 @@ def resolve(name: str) -> tuple[torch.device, str]:
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
         name = "cuda" if available else "cpu"
-    kind, _, index = name.partition(":")
-    if kind not in ("cpu", "cuda") or (kind == "cpu" and index) or (index and not index.isdigit()):
+    match = re.fullmatch(r"cpu|cuda(:(?P<number>[0-9]+))?", name)
+    if match is None:
         raise UsageError(f"Unknown device {name!r}.", "Give auto, cpu, cuda or cuda:0.")
-    if kind == "cpu":
+    if name == "cpu":
         return torch.device("cpu"), f"device: cpu, {torch.get_num_threads()} threads"
-    number = int(index or 0)
+    number = int(match["number"] or 0)
     if number >= available:
         here = f"{available} CUDA device{'s' * (available != 1)}" if available else "no CUDA device"
         raise UsageError(
@@ -97,32 +98,35 @@ def keep_freed_memory() -> None:
     mallopt(trim_threshold, 256 * 2**20)
 
 
-def set_precision(precision: str, device: torch.device) -> None:
-    """Let CUDA's matrix products round to TF32, or not; it is a setting of the whole process."""
-    if device.type == "cuda":
-        torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+def set_precision(precision: str) -> None:
+    """Let float32 matrix products round to TF32, or not; it is a setting of the whole process."""
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
 
 
 def captured(step: Step, x: Tensor, y: Tensor, state: Callable[[], Sequence[Tensor]]) -> Step:
     """Return the step as one CUDA graph, which is launched at once in place of kernel by kernel.
 
     The warm-up that capture needs changes the tensors of `state`; they are put back. Those that the step
-    itself creates (the optimiser's) begin at zero, and are put back to that.
+    itself creates (the optimiser's) begin at zero, and are put back to that. Capture runs nothing.
     """
     fixed_x, fixed_y = x.clone(), y.clone()
-    before = {id(tensor): tensor.detach().clone() for tensor in state()}
+    before = {id(tensor): tensor.detach().to("cpu", copy=True) for tensor in state()}
+    # A stream of this device: the default one for captures belongs to whichever device came first.
     side = torch.cuda.Stream(x.device)  # type: ignore[no-untyped-call]
     side.wait_stream(torch.cuda.current_stream(x.device))
-    with torch.cuda.stream(side):
+    with torch.cuda.stream(side), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*capturable=True.*")  # so the warm-up is not captured
         for _ in range(WARM_UP_STEPS):
             step(fixed_x, fixed_y)
     torch.cuda.current_stream(x.device).wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        values = step(fixed_x, fixed_y)
     with torch.no_grad():
         for tensor in state():
-            tensor.copy_(before.get(id(tensor), torch.zeros_like(tensor)))
+            tensor.copy_(before.get(id(tensor), torch.zeros_like(tensor, device="cpu")))
+            tensor.grad = None  # the graph makes its own
+    torch.cuda.synchronize(x.device)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, stream=side):
+        values = step(fixed_x, fixed_y)
 
     def replay(x: Tensor, y: Tensor) -> Tensor:
         fixed_x.copy_(x)
@@ -131,9 +135,3 @@ def captured(step: Step, x: Tensor, y: Tensor, state: Callable[[], Sequence[Tens
         return values
 
     return replay
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an exception says that memory ran out, on CUDA or on the CPU."""
-    memory_errors: tuple[Any, ...] = (MemoryError, torch.OutOfMemoryError)
-    return isinstance(error, memory_errors) or "not enough memory" in str(error)

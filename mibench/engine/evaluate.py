@@ -159,7 +159,7 @@ def _summarise(values: Tensor, oracle: Tensor, constant: bool) -> Readout:
 def _failure(values: Tensor, oracle: Tensor, constant: bool) -> str:
     """Return why a read-out does not count, or nothing."""
     if not oracle.isfinite().all():
-        return "the exact log density ratio is beyond float64 at this true MI"
+        return "the exact critic's read-out is not finite in float64"
     if not values.isfinite().all():
         return "the read-out is not finite"
     if constant:

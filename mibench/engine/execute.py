@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 
-from mibench.engine.device import is_out_of_memory, set_precision
+from mibench.engine.device import set_precision
 from mibench.engine.evaluate import Readout, read_out
 from mibench.engine.plan import Pack
 from mibench.engine.train import Trained, train
@@ -49,8 +49,6 @@ def execute(
         try:
             outcomes = _run(pack, device, report, started)
         except Exception as error:
-            if device.type == "cuda" and is_out_of_memory(error):
-                torch.cuda.empty_cache()
             if len(pack.specs) > 1:
                 waiting.extendleft(reversed(pack.halves()))
                 continue
@@ -61,7 +59,7 @@ def execute(
 
 
 def _run(pack: Pack, device: torch.device, report: Report, started: float) -> list[Outcome]:
-    set_precision(pack.first.precision, device)
+    set_precision(pack.first.precision)
     runs = len(pack.specs)
     flops_a_step = pack.flops / pack.first.steps
     trained = train(pack, device, lambda steps: report(steps * flops_a_step))
@@ -73,10 +71,15 @@ def _run(pack: Pack, device: torch.device, report: Report, started: float) -> li
 def _judge(pack: Pack, trained: Trained, readout: Readout, run: int, wall_s: float) -> Outcome:
     spec, step = pack.specs[run], trained.diverged_at[run]
     message = readout.message
-    if step == 1:
+    if step is not None and not _samples_are_finite(pack, run):
         message = f"the task's samples are beyond {spec.precision} at this true MI"
     elif step is not None:
         message = f"the objective is not finite at step {step} of {spec.steps} (learning rate {spec.lr:g})"
     if message:
         return Outcome(spec, "diverged", message, None, wall_s)
     return Outcome(spec, "ok", "", readout, wall_s)
+
+
+def _samples_are_finite(pack: Pack, run: int) -> bool:
+    x, y = pack.tasks[run].sample(1, torch.Generator(), pack.dtype)
+    return bool(x.isfinite().all() and y.isfinite().all())

@@ -129,7 +129,8 @@ class Pack:
 def packs(specs: Sequence[RunSpec], budget_bytes: int) -> list[Pack]:
     """Group runs of equal shapes, and split groups so that each pack stays within the budget.
 
-    A pack has at least one run, whatever that needs. Packs of one group differ in size by one run at most.
+    The budget is for what grows with the runs (`Pack.bytes_a_run`). A pack has at least one run, whatever
+    that needs. Packs of one group differ in size by one run at most.
     """
     groups: dict[tuple[object, ...], list[RunSpec]] = {}
     for spec in specs:

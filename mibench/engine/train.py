@@ -110,7 +110,7 @@ class _Training:
             tensor.requires_grad_()
         on_cuda = device.type == "cuda"
         # A captured graph reads the learning rate from memory; elsewhere it is a plain number.
-        self.lr: Tensor | None = torch.zeros((), device=device) if on_cuda else None
+        self.lr: Tensor | None = torch.zeros((), device=device, dtype=torch.float32) if on_cuda else None
         self.optimizer = torch.optim.Adam(
             trained,
             lr=pack.first.lr if self.lr is None else self.lr,

@@ -131,7 +131,11 @@ def _draw_bias(axis: Axes, group: pd.DataFrame, colours: dict[float, tuple[Colou
     low = min(low, top - 0.1)
     for level, part in shown.groupby("level"):
         limit = part[f"ceiling_{unit}"] - part[f"true_mi_{unit}"]
-        axis.plot(part["n"], limit, ":", color=colours[float(str(level))][0], linewidth=1.0, zorder=1)
+        colour = colours[float(str(level))][0]
+        if len(part) == 1:
+            axis.axhline(limit.iloc[0], linestyle=":", color=colour, linewidth=1.0, zorder=1)
+        else:
+            axis.plot(part["n"], limit, ":", color=colour, linewidth=1.0, zorder=1)
     axis.set_ylim(low, max(high, top) + 0.02 * (top - low))
     sizes = sorted(group["n"].unique())
     axis.set_xscale("log", base=2)
@@ -146,8 +150,10 @@ def _draw_bias(axis: Axes, group: pd.DataFrame, colours: dict[float, tuple[Colou
 def _draw_estimate(
     axis: Axes, group: pd.DataFrame, colours: dict[float, tuple[Colour, str]], unit: str
 ) -> None:
-    shown = in_unit(group, unit).sort_values(f"true_mi_{unit}")
     truth = f"true_mi_{unit}"
+    finished = group[group["failed"] < group["runs"]]
+    shown = in_unit(group if finished.empty else finished, unit).sort_values(truth)
+    is_log_n = _ceiling_name(group) == "log n"
     axis.plot([0, shown[truth].max()], [0, shown[truth].max()], color="0.5", linewidth=0.6, zorder=0)
     ceilings = {}
     for n, part in shown.groupby("n"):
@@ -162,7 +168,7 @@ def _draw_estimate(
     last = -math.inf
     for ceiling, name in sorted(ceilings.items()):
         if (ceiling - last) * inches > SMALLEST_GAP_INCHES:
-            _label_at_right(axis, ceiling, _ceiling_name(group).replace("n", name))
+            _label_at_right(axis, ceiling, f"log {name}" if is_log_n else f"ceiling, n = {name}")
             last = ceiling
     axis.set_xlabel(f"True MI [{unit}]")
     axis.set_ylabel(f"Estimate [{unit}]")
@@ -180,7 +186,10 @@ def _draw_line(
     """Draw one level's estimate with its interval, and its oracle, both less the origin."""
     mean = part[f"mean_{unit}"]
     margins = np.array([mean - part[f"mean_low_{unit}"], part[f"mean_high_{unit}"] - mean])
-    axis.plot(x, part[f"oracle_{unit}"] - origin, "--", color=colour, linewidth=1.0, zorder=2)
+    # A single point has no line, so the oracle is then a dash.
+    oracle = part[f"oracle_{unit}"] - origin
+    dash = "_" if len(part) == 1 else ""
+    axis.plot(x, oracle, "--", color=colour, linewidth=1.0, marker=dash, markersize=9, zorder=2)
     axis.errorbar(
         x,
         mean - origin,

@@ -65,7 +65,9 @@ class Record:
 
 
 FIELDS: tuple[str, ...] = tuple(field.name for field in fields(Record))
+STATUSES = ("ok", "diverged", "failed")
 _NUMBERS_OR_NONE = [field.name for field in fields(Record) if field.type.endswith("| None")]
+_MEASURED = [name for name in _NUMBERS_OR_NONE if name != "ceiling_nats"]
 
 
 class NewerSchemaError(ValueError):
@@ -84,14 +86,31 @@ def from_line(line: str) -> Record:
         NewerSchemaError: the line says that it has a newer schema.
         ValueError: it is no record.
     """
-    values = json.loads(line)
+    values = json.loads(line, parse_constant=_no_number)
     if not isinstance(values, dict) or not isinstance(values.get("schema"), int):
         raise ValueError("no record")
     if values.pop("schema") > SCHEMA:
         raise NewerSchemaError("newer schema")
     if set(values) != set(FIELDS):
         raise ValueError("a record with other fields")
-    return Record(**values)
+    for field in fields(Record):
+        if type(values[field.name]).__name__ not in _type_names(field.type):
+            raise ValueError(f"{field.name} cannot be {values[field.name]!r}")
+    record = Record(**values)
+    if record.status not in STATUSES:
+        raise ValueError(f"status cannot be {record.status!r}")
+    if record.status == "ok" and None in (getattr(record, name) for name in _MEASURED):
+        raise ValueError("a finished run without its result")
+    return record
+
+
+def _type_names(annotation: object) -> list[str]:
+    """Return the names of the types that JSON may have for an annotation: a whole float is an int there."""
+    return str(annotation).replace("float", "float int").replace("None", "NoneType").split()
+
+
+def _no_number(word: str) -> float:
+    raise ValueError(f"{word} is no number")
 
 
 def to_frame(records: Iterable[Record]) -> pd.DataFrame:

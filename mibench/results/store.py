@@ -27,7 +27,7 @@ AGREEMENT_NATS = 0.1
 class Store:
     """The records under a folder.
 
-    Nothing is created until `writer` is entered.
+    Nothing is created until `writer` is called.
 
     Raises:
         StoreError: the folder is a file.
@@ -57,7 +57,7 @@ class Store:
         return merge(record for path in self.segments for record in _read(path))
 
     def writer(self) -> Writer:
-        """Return a context that appends to a new segment.
+        """Create a segment and return a context that appends to it.
 
         Raises:
             StoreError: the folder cannot be made or written.
@@ -76,7 +76,8 @@ class Writer:
             folder.mkdir(parents=True, exist_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
             self._file = os.open(self._path, flags, 0o666)
-            _sync_folder(folder)
+            for created in (folder, folder.parent, folder.parent.parent):
+                _sync_folder(created)
         except OSError as error:
             raise StoreError(
                 f"The output folder {str(folder.parent)!r} cannot be written: {error.strerror}.",
@@ -164,6 +165,14 @@ def _warn_of_torn_line(path: Path, number: int) -> None:
 
 
 def _warn_of_disagreement(one: Record, other: Record) -> None:
+    earlier, later = sorted((one, other), key=lambda record: record.finished_at)
+    if earlier.status == "ok" != later.status:
+        warnings.warn(
+            f"Run {one.key[:12]} ({one.estimator}, n = {one.n}, seed {one.seed}) finished once and later "
+            f"{later.status}: {later.message}. The finished result is kept.",
+            StoreWarning,
+            stacklevel=3,
+        )
     if one.estimate_nats is None or other.estimate_nats is None:
         return
     difference = abs(one.estimate_nats - other.estimate_nats)

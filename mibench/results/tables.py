@@ -75,6 +75,8 @@ def _notes(summary: pd.DataFrame, unit: str) -> list[str]:
     notes = [
         f"In {unit}. ± one standard error across seeds; bias = bound gap (of the exact critic) + critic gap."
     ]
+    if (summary["runs"] - summary["failed"] == 1).any():
+        notes.append("Where a single run finished, ± is the error of its read-out alone.")
     if summary["saturated"].any():
         notes.append(f"{SATURATED} the true MI is above the ceiling: no critic can read it at this n.")
     failed, runs = int(summary["failed"].sum()), int(summary["runs"].sum())

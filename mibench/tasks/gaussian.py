@@ -74,7 +74,11 @@ class Gaussian(Task):
     @property
     def true_mi_nats(self) -> float:
         """I(X;Y) = -dim/2 log(1 - rho^2)."""
-        return self.mi if self.mi is not None else 0.0 - self.dim * math.log(self._deviation)
+        if self.mi is not None:
+            return self.mi
+        assert self.rho is not None
+        # The sum of two logarithms, not log(1 - rho^2), which is 0 for a small rho and inexact near 1.
+        return 0.0 - self.dim * (math.log1p(self.rho) + math.log1p(-self.rho)) / 2
 
     @property
     def _deviation(self) -> float:

@@ -18,7 +18,7 @@ def test_auto_says_what_it_chose():
     assert str(chosen.type) in message
 
 
-@pytest.mark.parametrize("name", ["cuda:99", "tpu", "cpu:1", "cuda:x", ""])
+@pytest.mark.parametrize("name", ["cuda:99", "tpu", "cpu:1", "cuda:x", "", "cpu:", "cuda:²"])
 def test_unavailable_device_is_an_error(name):
     with pytest.raises(mibench.UsageError):
         device.resolve(name)
@@ -30,6 +30,7 @@ def test_flops_are_measured():
 
 @needs_cuda
 @pytest.mark.cuda
+@pytest.mark.filterwarnings("ignore:.*capturable=True.*")  # the eager half is not captured on purpose
 @pytest.mark.parametrize("name", ["infonce", "nce[k=3,normalizer=learned]", "mine", "nwj"])
 @pytest.mark.parametrize("critic", ["separable[hidden=16]", "bilinear", "joint[hidden=16]"])
 def test_captured_step_is_the_eager_one(name, critic, monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 MEASURE = """
 import json, resource, sys
 import torch
-torch.set_num_threads(2)
+torch.set_num_threads(1)
 sys.path.insert(0, sys.argv[1])
 from grids import specs
 from mibench.engine.execute import execute
@@ -20,7 +20,7 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 critic, runs, n, budget = sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5])
-setting = dict(critic=critic, dim=20, precision="float32", steps=60, mis=(4.0,))
+setting = dict(critic=critic, dim=20, precision="float32", steps=8, mis=(4.0,))
 list(execute(packs(specs(seeds=(0,), ns=(8,), **setting), 0), torch.device("cpu")))
 before = peak()
 grid = packs(specs(seeds=range(runs), ns=(n,), **setting), budget)
@@ -32,7 +32,7 @@ print(json.dumps({"packs": len(grid), "announced": max(pack.bytes for pack in gr
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("critic", "runs", "n"), [("separable", 200, 64), ("separable", 40, 512), ("joint", 24, 64)]
+    ("critic", "runs", "n"), [("separable", 100, 64), ("separable", 20, 512), ("joint", 20, 64)]
 )
 def test_peak_memory_stays_within_the_announcement(critic, runs, n, request):
     folder = str(request.path.parent)

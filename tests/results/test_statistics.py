@@ -161,6 +161,27 @@ def test_bias_figure_draws_estimate_oracle_and_log_n_minus_mi():
         assert any(np.allclose(line, logs + offset) for line in lines)
 
 
+def test_a_single_point_still_shows_oracle_and_ceiling():
+    summary = summarise(to_frame([record("a")]))
+    (bias,), (estimate,) = figures.bias_vs_n(summary).axes, figures.estimate_vs_true(summary).axes
+    for axis in (bias, estimate):
+        styles = {line.get_linestyle(): line for line in axis.lines}
+        assert styles["--"].get_marker() == "_"
+        assert len(styles[":"].get_xdata()) == 2
+
+
+def test_ceilings_that_are_not_log_n_are_labelled_as_such():
+    summary = summarise(to_frame([record("a", ceiling_nats=math.log(2 * 64 - 1))]))
+    (axis,) = figures.estimate_vs_true(summary).axes
+    assert [text.get_text() for text in axis.texts] == ["ceiling, n = 64"]
+
+
+def test_cells_without_a_result_do_not_stretch_the_axes():
+    frame = to_frame([record("a"), failed("b", true_mi_nats=1e9)])
+    (axis,) = figures.estimate_vs_true(summarise(frame)).axes
+    assert axis.get_xlim()[1] < 10
+
+
 def test_cells_are_everything_but_the_seed_and_what_was_measured():
     settings = {"estimator", "task", "dim_x", "dim_y", "true_mi_nats", "n", "critic", "steps", "lr"}
     assert set(CELL) == settings | {"schedule", "precision"}

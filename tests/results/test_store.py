@@ -1,6 +1,7 @@
 """The store: what is whole is read, what is torn is left out, what is damaged is named."""
 
 import json
+import re
 import warnings
 
 import pytest
@@ -62,6 +63,31 @@ def test_damage_elsewhere_is_an_error_that_names_file_and_line(tmp_path, damage)
         store.load()
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("estimate_nats", "null"),
+        ("estimate_nats", '"abc"'),
+        ("estimate_nats", "Infinity"),
+        ("estimate_nats", "NaN"),
+        ("n", '"64"'),
+        ("n", "64.5"),
+        ("true_mi_nats", "null"),
+        ("status", '"okk"'),
+        ("saturated", "0"),
+    ],
+)
+def test_damaged_values_are_damage(tmp_path, field, value):
+    store = written(tmp_path, record("a"), record("b"))
+    (segment,) = store.segments
+    first, second = segment.read_text().splitlines()
+    damaged = re.sub(rf'"{field}": [^,]+', f'"{field}": {value}', first)
+    assert damaged != first
+    segment.write_text(f"{damaged}\n{second}\n")
+    with pytest.raises(mibench.UsageError, match=rf"{segment.name}, line 1, is damaged"):
+        store.load()
+
+
 @pytest.mark.parametrize("last", [True, False])
 def test_a_newer_version_is_named_as_such(tmp_path, last):
     store = written(tmp_path, record("a"))
@@ -76,14 +102,18 @@ def test_a_newer_version_is_named_as_such(tmp_path, last):
 def test_a_finished_record_beats_a_failed_one_and_a_later_one_an_earlier_one():
     early, late = record("a", estimate_nats=3.0), record("a", estimate_nats=3.01, finished_at="2027")
     lost = failed("a", finished_at="2028")
-    for order in ([early, late, lost], [lost, late, early], [late, lost, early]):
+    for order in ([early, late], [late, early]):
         assert stores.merge(order) == {"a": late}
+    for order in ([early, late, lost], [lost, late, early], [late, lost, early]):
+        with pytest.warns(StoreWarning, match="finished once and later diverged"):
+            assert stores.merge(order) == {"a": late}
+    assert stores.merge([failed("a", finished_at="2025"), late]) == {"a": late}
 
 
 def test_two_results_of_one_key_must_agree():
     with pytest.warns(StoreWarning, match=r"differ by 0\.5 nats"):
         stores.merge([record("a", estimate_nats=3.0), record("a", estimate_nats=3.5)])
-    stores.merge([record("a"), failed("a"), record("a", estimate_nats=3.001)])  # no warning
+    stores.merge([record("a"), record("a", estimate_nats=3.001)])  # no warning
 
 
 def test_nothing_is_created_before_writing_and_nothing_empty_is_left(tmp_path):

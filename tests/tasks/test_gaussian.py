@@ -1,5 +1,6 @@
 """The tasks' truth: closed forms, densities by scipy, samples by their moments."""
 
+import decimal
 import math
 
 import numpy as np
@@ -18,6 +19,13 @@ def test_true_mi_and_rho_determine_each_other():
     assert tasks.get("gaussian", dim=20, mi=4.0).true_mi_nats == 4.0
     assert tasks.get("gaussian", dim=20, rho=0.0).true_mi_nats == 0.0
     assert tasks.get("gaussian", dim=3, rho=0.5).true_mi_nats == pytest.approx(-1.5 * math.log(0.75))
+
+
+@pytest.mark.parametrize("rho", [1e-9, 1e-5, 0.3, 1 - 1e-12])
+def test_true_mi_is_exact_for_every_rho(rho):
+    with decimal.localcontext(decimal.Context(prec=60)):
+        exact = float(-((1 - decimal.Decimal(rho) ** 2).ln()))  # dim = 2
+    assert tasks.get("gaussian", dim=2, rho=rho).true_mi_nats == pytest.approx(exact, rel=1e-6)
 
 
 def naive_log_ratio(x, y, rho):
