@@ -301,18 +301,25 @@ def _show_results(frame: pd.DataFrame, unit: str, as_json: bool) -> None:
         return
     from rich import box
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
 
     shown = tables.table(summary, unit)
-    grid = Table(box=box.SIMPLE_HEAD, title=shown.caption, caption="\n".join(shown.notes), pad_edge=False)
+    grid = Table(
+        box=box.SIMPLE_HEAD,
+        title=shown.caption,
+        caption="\n".join(shown.notes),
+        pad_edge=False,
+        collapse_padding=True,
+    )
     for index, title in enumerate(shown.titles):
         grid.add_column(title, justify="left" if index == 0 else "right", no_wrap=True)
     for row in shown.rows:
         grid.add_row(*row)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=200)  # a pipe has no width to keep to
-    console.print(grid, markup=False)
+    # A number is never cut: a table that is too wide for the terminal runs over.
+    wide = Console().options.update(width=1000)
+    natural = Measurement.get(Console(), wide, grid).maximum
+    Console(highlight=False, width=natural).print(grid, markup=False)
 
 
 @app.command("list")
