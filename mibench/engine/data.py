@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
@@ -29,3 +30,18 @@ def batches(
         size = min(at_once, count - start)
         x, y = task.sample(size * spec.n, generator, dtype)
         yield x.view(size, spec.n, -1), y.view(size, spec.n, -1)
+
+
+def stacked(
+    feeds: Sequence[Iterator[Batches]], device: torch.device, dtype: torch.dtype
+) -> Iterator[Batches]:
+    """Yield the batches of all runs with a leading run axis, x (R, batches, n, dim_x) and y, on the device.
+
+    They are drawn on the CPU whatever the device, so that every device meets the same data; for CUDA, by
+    several threads, since a pack there can have a thousand runs.
+    """
+    with ThreadPoolExecutor() as pool:
+        advance = pool.map if device.type == "cuda" else map
+        while all(parts := list(advance(lambda feed: next(feed, ()), feeds))):
+            x, y = zip(*parts, strict=True)
+            yield torch.stack(x).to(device, dtype), torch.stack(y).to(device, dtype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -68,9 +69,10 @@ def read_out(pack: Pack, trained: Trained) -> list[Readout]:
         if more == counts:
             break
         counts, values = more, _values(pack, trained, max(more))
+    oracles = _oracles(pack, counts, on_cuda=_device_of(trained).type == "cuda")
     return [
-        _summarise(read, _oracle(pack, run, len(read)), bool(constant[run]))
-        for run, read in enumerate(_heads(values, counts))
+        _summarise(read, oracle, bool(flag))
+        for read, oracle, flag in zip(_heads(values, counts), oracles, constant, strict=True)
     ]
 
 
@@ -115,13 +117,24 @@ def _estimate(pack: Pack, scores: Tensor) -> Tensor:
 
 def _scores(pack: Pack, trained: Trained, purpose: str, count: int) -> Iterator[Tensor]:
     """Yield the critics' scores on each of `count` batches, (R, n, n)."""
-    device = next(iter(trained.critic.values())).device
+    device = _device_of(trained)
     feeds = [_batches(pack, run, purpose, count) for run in range(len(pack.specs))]
-    for parts in zip(*feeds, strict=True):
-        x, y = (torch.stack(part).to(device, pack.dtype) for part in zip(*parts, strict=True))
+    for x, y in data.stacked(feeds, device, pack.dtype):
         for batch_x, batch_y in zip(x.unbind(1), y.unbind(1), strict=True):
             raw = pack.critic.scores(trained.critic, batch_x, batch_y)
             yield pack.estimator.corrected(raw, trained.learned)
+
+
+def _oracles(pack: Pack, counts: list[int], on_cuda: bool) -> list[Tensor]:
+    """Return every run's oracle, on the CPU: by several threads where a pack can have a thousand runs."""
+    with ThreadPoolExecutor() as pool:
+        apply = pool.map if on_cuda else map
+        return list(apply(lambda run: _oracle(pack, run, counts[run]), range(len(counts))))
+
+
+def _device_of(trained: Trained) -> torch.device:
+    """Return where a trained pack's tensors are."""
+    return next(iter(trained.critic.values())).device
 
 
 def _oracle(pack: Pack, run: int, count: int) -> Tensor:

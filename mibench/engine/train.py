@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -145,20 +144,12 @@ class _Training:
 
 
 def _training_data(pack: Pack, device: torch.device) -> Iterator[data.Batches]:
-    """Yield x (R, steps, n, dim_x) and y (R, steps, n, dim_y) for some steps at a time.
-
-    They are drawn on the CPU whatever the device, so that every device meets the same data; for CUDA, by
-    several threads, since a pack there can have a thousand runs.
-    """
+    """Yield x (R, steps, n, dim_x) and y (R, steps, n, dim_y) for some steps at a time."""
     feeds = [
         data.batches(task, spec, "train", spec.steps, pack.steps_at_once, pack.dtype)
         for task, spec in zip(pack.tasks, pack.specs, strict=True)
     ]
-    with ThreadPoolExecutor() as pool:
-        advance = pool.map if device.type == "cuda" else map
-        for _ in range(math.ceil(pack.first.steps / pack.steps_at_once)):
-            x, y = zip(*advance(next, feeds), strict=True)
-            yield torch.stack(x).to(device), torch.stack(y).to(device)
+    return data.stacked(feeds, device, pack.dtype)
 
 
 def _first_false(flags: Tensor) -> int | None:
