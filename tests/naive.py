@@ -40,3 +40,21 @@ def nce_objective(scores, k):
     data = mean([log_sigmoid(s - math.log(k)) for s in positives(scores)])
     noise = [log_sigmoid(math.log(k) - scores[i][(i + m) % n]) for i in range(n) for m in range(1, k + 1)]
     return data + k * mean(noise)
+
+
+def softplus(z):
+    return math.log1p(math.exp(z))
+
+
+def jensen_shannon(scores):
+    data = mean([-softplus(-s) for s in positives(scores)])
+    return data - mean([softplus(s) for s in negatives(scores)])
+
+
+def js(scores):
+    return nwj([[s + 1 for s in row] for row in scores])
+
+
+def smile(scores, tau):
+    clipped = [min(max(math.exp(s), math.exp(-tau)), math.exp(tau)) for s in negatives(scores)]
+    return mean(positives(scores)) - math.log(mean(clipped))

@@ -249,10 +249,13 @@ def test_debug_shows_the_traceback_of_a_mistake(option, out):
 
 def test_list_describe_info():
     assert {line.split()[0] for line in call("list", "estimators").stdout.splitlines()} == {
+        "dv",
         "infonce",
+        "js",
         "mine",
         "nce",
         "nwj",
+        "smile",
     }
     assert {row["name"] for row in json.loads(call("list", "critics", "--json").stdout)} == {
         "separable",

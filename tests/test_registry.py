@@ -58,6 +58,7 @@ def test_tasks_show_dimension_and_information_in_columns_of_their_own():
         ("infonce[temperature=0]", "temperature", "above 0"),
         ("infonce[symmetric=maybe]", "'maybe'", "true, false"),
         ("mine[rate=2]", "rate", "1"),
+        ("smile[tau=0]", "tau", "above 0"),
         ("", "Cannot read ''", "name"),
     ],
 )

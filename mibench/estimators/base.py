@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 Tensors = dict[str, Tensor]
 
@@ -83,11 +84,21 @@ def positives(scores: Tensor) -> Tensor:
 def log_mean_exp_negatives(scores: Tensor) -> Tensor:
     """Return log of the mean of exp over the n (n - 1) off-diagonal scores, (..., n, n) -> (...)."""
     n = scores.shape[-1]
-    diagonal = torch.eye(n, dtype=torch.bool, device=scores.device)
-    off_diagonal = scores.masked_fill(diagonal, -math.inf)
+    off_diagonal = scores.masked_fill(_diagonal(scores), -math.inf)
     return off_diagonal.logsumexp((-2, -1)) - math.log(n * (n - 1))
 
 
 def donsker_varadhan(scores: Tensor) -> Tensor:
     """Return E_P f - log E_Q exp f of each score matrix, (..., n, n) -> (...)."""
     return positives(scores).mean(-1) - log_mean_exp_negatives(scores)
+
+
+def jensen_shannon(scores: Tensor) -> Tensor:
+    """Return E_P[-softplus(-f)] - E_Q[softplus(f)] of each score matrix, (..., n, n) -> (...)."""
+    n = scores.shape[-1]
+    noise = softplus(scores).masked_fill(_diagonal(scores), 0).sum((-2, -1)) / (n * (n - 1))
+    return -softplus(-positives(scores)).mean(-1) - noise
+
+
+def _diagonal(scores: Tensor) -> Tensor:
+    return torch.eye(scores.shape[-1], dtype=torch.bool, device=scores.device)

@@ -31,7 +31,7 @@ def test_flops_are_measured():
 @needs_cuda
 @pytest.mark.cuda
 @pytest.mark.filterwarnings("ignore:.*capturable=True.*")  # the eager half is not captured on purpose
-@pytest.mark.parametrize("name", ["infonce", "nce[k=3,normalizer=learned]", "mine", "nwj"])
+@pytest.mark.parametrize("name", ["infonce", "nce[k=3,normalizer=learned]", "mine", "nwj", "dv", "smile"])
 @pytest.mark.parametrize("critic", ["separable[hidden=16]", "bilinear", "joint[hidden=16]"])
 def test_captured_step_is_the_eager_one(name, critic, monkeypatch):
     pack = Pack(tuple(specs(name, seeds=range(3), critic=critic)))

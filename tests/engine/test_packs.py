@@ -65,7 +65,9 @@ def test_every_estimator_and_critic_meets_the_same_data():
 
 
 @pytest.mark.parametrize("critic", CRITICS)
-@pytest.mark.parametrize("name", ["infonce", "nce[k=3,normalizer=learned]", "mine", "nwj"])
+@pytest.mark.parametrize(
+    "name", ["infonce", "nce[k=3,normalizer=learned]", "mine", "nwj", "dv", "js", "smile"]
+)
 def test_estimates_agree_in_a_pack_and_alone(name, critic):
     together = specs(name, seeds=range(4), critic=critic)
     assert len(packs(together, LARGE)) == 1

@@ -9,7 +9,16 @@ import torch
 from mibench import estimators
 from mibench.estimators.base import log_mean_exp_negatives
 
-NAIVE = {"infonce": naive.infonce, "mine": naive.donsker_varadhan, "nwj": naive.nwj}
+NAIVE = {
+    "infonce": naive.infonce,
+    "mine": naive.donsker_varadhan,
+    "dv": naive.donsker_varadhan,
+    "nwj": naive.nwj,
+    "js": naive.js,
+    "smile[tau=1]": lambda scores: naive.smile(scores, 1),
+    "smile": lambda scores: naive.smile(scores, 5),
+    "smile[tau=none]": naive.donsker_varadhan,
+}
 
 
 @pytest.fixture
@@ -23,7 +32,19 @@ def test_read_out_is_the_naive_one(name, scores):
     assert estimate == pytest.approx(NAIVE[name](scores.tolist()), abs=1e-12)
 
 
-@pytest.mark.parametrize("name", ["infonce", "nwj"])
+@pytest.mark.parametrize("name", ["js", "smile", "smile[tau=1]", "smile[tau=none]"])
+def test_jensen_shannon_objective_is_the_naive_one(name, scores):
+    objective = estimators.get(name).objective(scores, {}).item()
+    assert objective == pytest.approx(naive.jensen_shannon(scores.tolist()), abs=1e-12)
+
+
+def test_smile_clips_where_the_scores_are_large(scores):
+    tight, loose = (estimators.get("smile", tau=tau).estimate(scores).item() for tau in (0.5, 50.0))
+    assert abs(tight - loose) > 1e-3
+    assert loose == pytest.approx(estimators.get("dv").estimate(scores).item(), abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["infonce", "nwj", "dv"])
 def test_objective_is_the_read_out(name, scores):
     estimator = estimators.get(name)
     assert torch.equal(estimator.objective(scores, {}), estimator.estimate(scores))
@@ -57,7 +78,9 @@ def test_temperature_divides_the_scores(scores):
     assert estimate == pytest.approx(naive.infonce((4 * scores).tolist()), abs=1e-12)
 
 
-@pytest.mark.parametrize("name", ["infonce", "infonce[symmetric=true]", "nce", "mine", "nwj"])
+@pytest.mark.parametrize(
+    "name", ["infonce", "infonce[symmetric=true]", "nce", "mine", "nwj", "dv", "js", "smile"]
+)
 def test_leading_axes_do_not_mix(name, generator):
     scores = torch.randn(3, 4, 6, 6, generator=generator, dtype=torch.float64)
     estimator = estimators.get(name)
@@ -67,7 +90,7 @@ def test_leading_axes_do_not_mix(name, generator):
         assert torch.allclose(together[index], estimator.estimate(scores[index]), atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["infonce", "nce", "mine", "nwj"])
+@pytest.mark.parametrize("name", ["infonce", "nce", "mine", "nwj", "dv", "js", "smile"])
 def test_read_out_of_float32_scores_is_float64(name, generator):
     scores = torch.randn(6, 6, generator=generator)
     assert estimators.get(name).estimate(scores).dtype == torch.float64
@@ -81,6 +104,8 @@ def shift(name, scores, by):
 def test_donsker_varadhan_is_invariant_to_constants_only(scores, generator):
     by_row = torch.randn(7, 1, generator=generator, dtype=torch.float64)
     assert shift("mine", scores, 3.0) < 1e-12
+    assert shift("dv", scores, 3.0) < 1e-12
+    assert shift("smile", scores, 3.0) > 1e-3
     assert shift("mine", scores, by_row) > 1e-3
 
 
@@ -105,7 +130,7 @@ def test_nwj_at_its_best_constant_is_donsker_varadhan(scores):
     assert nwj.estimate(scores + best - 0.1) < nwj.estimate(scores + best)
 
 
-@pytest.mark.parametrize("name", ["infonce", "mine", "nwj", "nce"])
+@pytest.mark.parametrize("name", ["infonce", "mine", "nwj", "nce", "dv", "js", "smile"])
 def test_a_critic_that_ignores_its_input_reads_zero(name):
     estimator = estimators.get(name)
     scores = estimator.optimal_critic(torch.zeros(5, 5, dtype=torch.float64))
