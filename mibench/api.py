@@ -179,12 +179,12 @@ def execute(
     selected: Sequence[RunSpec],
     known: Mapping[str, Record],
     append: Callable[[Record], None] = lambda record: None,
-    report: Callable[[float], None] = lambda flops: None,
+    report: Callable[[float], None] = lambda work: None,
 ) -> list[Record]:
     """Run the selected runs and return the records of all the plan's runs that there now are.
 
-    Each new record is given to `append` as soon as its pack is finished. `report` is told of the arithmetic
-    done, in flops.
+    Each new record is given to `append` as soon as its pack is finished. `report` is told of the work
+    done, as the packs' `work` counts it.
     """
     new = []
     for pack in engine.execute(planned.packs(selected), planned.device, report):

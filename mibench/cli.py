@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 
@@ -67,7 +67,7 @@ def explained(command: Callable[P, None]) -> Callable[P, None]:
             say(f"Error: cannot read or write{where}: {error.strerror}.", "Give another --out folder.")
             raise typer.Exit(BAD_USAGE) from None
         except KeyboardInterrupt:
-            say("Interrupted. What was finished is kept; the same command goes on from there.")
+            say("Interrupted.")
             raise typer.Exit(INTERRUPTED) from None
 
     return wrapped
@@ -217,8 +217,17 @@ def run(
     if selected:
         with store.writer() as writer:
             say(planned.device_message)
-            with _progress(planned, selected, quiet) as report:
-                records = api.execute(planned, selected, known, writer.append, report)
+            try:
+                with _progress(planned, selected, quiet) as report:
+                    records = api.execute(planned, selected, known, writer.append, report)
+            except KeyboardInterrupt:
+                kept = len(planned.specs) - len(api.select(planned, store.load(), "never"))
+                say(f"Interrupted. {kept} of {len(planned.specs)} runs are finished and kept in {out}.")
+                say("The same command goes on from there.")
+                raise typer.Exit(INTERRUPTED) from None
+    elif rerun == "failed":
+        records = api.execute(planned, selected, known)
+        say("No run of this grid failed before, so nothing is run.")
     else:
         records = api.execute(planned, selected, known)
         say(f"{len(records)} of {len(planned.specs)} runs are finished in {out}, none is left to run.")
@@ -241,7 +250,7 @@ def run(
 
 @contextmanager
 def _progress(planned: Plan, selected: list[RunSpec], quiet: bool) -> Iterator[Callable[[float], None]]:
-    """Show a bar on stderr while the block runs; the bar counts arithmetic, so it moves evenly."""
+    """Show a bar on stderr while the block runs; the bar counts estimated time."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -252,7 +261,7 @@ def _progress(planned: Plan, selected: list[RunSpec], quiet: bool) -> Iterator[C
     )
 
     if quiet:
-        yield lambda flops: None
+        yield lambda work: None
         return
     columns = (
         TextColumn("{task.description}"),
@@ -263,9 +272,9 @@ def _progress(planned: Plan, selected: list[RunSpec], quiet: bool) -> Iterator[C
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        total = sum(pack.flops for pack in planned.packs(selected))
-        work = bar.add_task(f"Training {len(selected)} critics", total=total)
-        yield lambda flops: bar.update(work, advance=flops)
+        total = sum(pack.work for pack in planned.packs(selected))
+        task = bar.add_task(f"Training {len(selected)} critics", total=total)
+        yield lambda work: bar.update(task, advance=work)
 
 
 def _show_plan(planned: Plan, selected: list[RunSpec], as_json: bool) -> None:
@@ -325,15 +334,15 @@ def _show_results(frame: pd.DataFrame, unit: str, as_json: bool) -> None:
 @app.command("list")
 @explained
 def list_names(
-    kind: Annotated[
-        Literal["estimators", "tasks", "critics"],
-        typer.Argument(help="estimators, tasks or critics"),
-    ],
+    kind: Annotated[str, typer.Argument(help="estimators, tasks or critics")],
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """List the estimators, tasks or critics, those of installed plug-ins included."""
-    entries = _registries()[kind[:-1]].entries
+    registries = {f"{name}s": registry for name, registry in _registries().items()}
+    if kind not in registries:
+        raise unknown("kind", kind, registries, f"It is one of: {', '.join(registries)}.")
+    entries = registries[kind].entries
     if as_json:
         rows = [{"name": e.name, "summary": e.summary, "origin": e.origin} for e in entries.values()]
         typer.echo(json.dumps(rows))

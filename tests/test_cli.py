@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
 import time
@@ -346,6 +347,8 @@ def test_ctrl_c_keeps_what_is_finished(out):
     process = started(out, *LONGER)
     stderr = interrupted(process, out, lambda: process.send_signal(signal.SIGINT))
     assert process.returncode == 130
-    assert "Interrupted" in stderr
+    kept = re.search(r"Interrupted\. (\d+) of 12 runs are finished and kept", stderr)
+    assert kept is not None
+    assert int(kept[1]) == len(lines_in(out))
     assert "Traceback" not in stderr
     assert len(lines_in(out)) >= 2

@@ -35,12 +35,12 @@ class Outcome:
 
 
 def execute(
-    packs: Sequence[Pack], device: torch.device, report: Report = lambda flops: None
+    packs: Sequence[Pack], device: torch.device, report: Report = lambda work: None
 ) -> Iterator[list[Outcome]]:
     """Train and read out packs, and yield the outcomes of each as soon as it is finished.
 
     A pack for which memory does not suffice, or in which something raises, is halved, down to the single run
-    that is to blame; that one is `failed`, the others go on. `report` is told of the arithmetic done (flops).
+    that is to blame; that one is `failed`, the others go on. `report` is told of the work done (`Pack.work`).
     """
     waiting = deque(packs)
     while waiting:
@@ -61,8 +61,8 @@ def execute(
 def _run(pack: Pack, device: torch.device, report: Report, started: float) -> list[Outcome]:
     set_precision(pack.first.precision)
     runs = len(pack.specs)
-    flops_a_step = pack.flops / pack.first.steps
-    trained = train(pack, device, lambda steps: report(steps * flops_a_step))
+    work_a_step = pack.work / pack.first.steps
+    trained = train(pack, device, lambda steps: report(steps * work_a_step))
     readouts = read_out(pack, trained)
     wall_s = (time.perf_counter() - started) / runs
     return [_judge(pack, trained, readout, run, wall_s) for run, readout in enumerate(readouts)]

@@ -31,6 +31,8 @@ EFFICIENCY = 0.5
 SECONDS_A_STEP = 5e-4
 """What a step costs in calls alone, however small its tensors."""
 
+NOMINAL_FLOPS_PER_SECOND = 1.5e11
+
 READ_OUT_SHARE = 1.25
 """Training and read-out take together so many times what training takes."""
 
@@ -96,6 +98,11 @@ class Pack:
         """Return about how long training and read-out take where matrix products run at that rate."""
         launching = self.first.steps * SECONDS_A_STEP
         return READ_OUT_SHARE * (launching + self.flops / (EFFICIENCY * flops_per_second))
+
+    @property
+    def work(self) -> float:
+        """What the pack weighs beside others in a progress bar: its seconds on some machine."""
+        return self.seconds(NOMINAL_FLOPS_PER_SECOND)
 
     @property
     def bytes(self) -> int:

@@ -259,7 +259,7 @@ def _legend(
         Line2D([], [], color=colour, marker=marker, label=f"{name} = {level / scale:.4g}")
         for level, (colour, marker) in colours.items()
     ]
-    names = {"-": "estimate", "--": "exact critic"}
+    names = {"-": "mean, 95%", "--": "exact critic"}
     if summary["ceiling_nats"].notna().any():
         names[":"] = f"{_ceiling_name(summary)} − I" if by_truth else _ceiling_name(summary)
     styles = [Line2D([], [], color="0.25", ls=style, label=label) for style, label in names.items()]

@@ -88,6 +88,7 @@ def _notes(summary: pd.DataFrame, unit: str) -> list[str]:
 def _rounded(value: float, sign: bool = False) -> str:
     if math.isnan(value):
         return NOT_MEASURED
+    value = round(value, 3) + 0.0  # no -0.000
     size = f"{value:.4g}" if abs(value) >= 1000 else f"{value:.3f}"
     return f"+{size}" if sign and value >= 0 else size
 

@@ -136,7 +136,7 @@ def test_figures_say_what_failed_and_where_the_ceiling_is(frame, draw, unit, tmp
     assert first.get_title() == "infonce\nfailed: 1 of 5 runs (1 at n = 64)"
     assert second.get_title() == "nwj\nfailed: 1 of 1 runs (1 at n = 64)"
     legend = {text.get_text() for text in figure.legends[0].get_texts()}
-    assert {"estimate", "exact critic"} < legend
+    assert {"mean, 95%", "exact critic"} < legend
     assert legend & {"log n", "log n − I"}
     paths = figures.save(figure, tmp_path / "figure")
     assert [path.suffix for path in paths] == [".png", ".pdf"]
