@@ -22,6 +22,7 @@ COLUMN_INCHES = 3.4
 PAGE_INCHES = 7.0
 PANEL_INCHES = 2.5
 LEGEND_LINE_INCHES = 0.19
+LETTER_WIDTH = 0.5  # of the font size
 SMALLEST_GAP_INCHES = 0.09
 MARKERS = "osD^vPX*<>"
 _PANEL = [column for column in CELL if column not in ("true_mi_nats", "n")]
@@ -87,7 +88,7 @@ def _panels(summary: pd.DataFrame, unit: str, draw: Draw, level_column: str) -> 
     levels = sorted(summary[level_column].unique())
     colours = _colours(levels)
     with sns.axes_style("ticks"), mpl.rc_context(_STYLE):
-        handles, per_row = _legend(summary, colours, level_column, unit, 5 if columns == 1 else 10)
+        handles, per_row = _legend(summary, colours, level_column, unit, width)
         height = rows * PANEL_INCHES + len(handles) / per_row * LEGEND_LINE_INCHES
         figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False)
@@ -246,9 +247,9 @@ def _legend(
     colours: dict[float, tuple[Colour, str]],
     level_column: str,
     unit: str,
-    most: int,
+    width: float,
 ) -> tuple[list[Line2D], int]:
-    """Return the legend's entries, levels in rows and line styles in the last row, and the row's length.
+    """Return the legend's entries, levels in rows and line styles below, and how many a row has.
 
     Matplotlib fills a legend column by column, so rows are padded with blanks and transposed.
     """
@@ -263,10 +264,24 @@ def _legend(
     if summary["ceiling_nats"].notna().any():
         names[":"] = f"{_ceiling_name(summary)} − I" if by_truth else _ceiling_name(summary)
     styles = [Line2D([], [], color="0.25", ls=style, label=label) for style, label in names.items()]
-    blank = Line2D([], [], linestyle="none", label=" ")
-    per_row = min(max(len(levels), len(styles)), most)
-    cells = levels + [blank] * (-len(levels) % per_row) + styles + [blank] * (per_row - len(styles))
-    return [cell for column in range(per_row) for cell in cells[column::per_row]], per_row
+    for per_row in range(max(len(levels), len(styles)), 1, -1):
+        cells = _padded(levels, per_row) + _padded(styles, per_row)
+        columns = [cells[column::per_row] for column in range(per_row)]
+        if sum(max(map(_entry_inches, column)) for column in columns) <= width:
+            break
+    return [cell for column in columns for cell in column], per_row
+
+
+def _padded(entries: list[Line2D], per_row: int) -> list[Line2D]:
+    """Fill the last row of some entries with blanks."""
+    return entries + [Line2D([], [], linestyle="none", label=" ")] * (-len(entries) % per_row)
+
+
+def _entry_inches(entry: Line2D) -> float:
+    """Return about how wide a legend entry is: its line, the gaps, and its letters."""
+    size = _STYLE["legend.fontsize"] / 72
+    gaps = _LEGEND["handlelength"] + _LEGEND["handletextpad"] + _LEGEND["columnspacing"]
+    return float(size * (gaps + LETTER_WIDTH * len(str(entry.get_label()))))
 
 
 def _failures(group: pd.DataFrame) -> str:
