@@ -22,6 +22,7 @@ COLUMN_INCHES = 3.4
 PAGE_INCHES = 7.0
 PANEL_INCHES = 2.5
 LEGEND_LINE_INCHES = 0.19
+SIDESTEP = 1.02  # of x, a level: so little that the eye still reads the tick
 LETTER_WIDTH = 0.5  # of the font size
 SMALLEST_GAP_INCHES = 0.09
 MARKERS = "osD^vPX*<>"
@@ -125,7 +126,8 @@ def _draw_bias(axis: Axes, group: pd.DataFrame, colours: dict[float, tuple[Colou
     for level, part in shown.groupby("level"):
         colour, marker = colours[float(str(level))]
         truth = part[f"true_mi_{unit}"]
-        _draw_line(axis, part["n"], part, truth, unit, colour, marker)
+        aside = part["n"] * SIDESTEP ** _rank(level, colours)
+        _draw_line(axis, aside, part, truth, unit, colour, marker)
     # Seen up to zero: a ceiling above the truth binds nothing.
     low, high = axis.get_ylim()
     top = float(np.nanmax([0.0, *shown[f"bias_{unit}"], *shown[f"bound_gap_{unit}"]]))
@@ -136,7 +138,8 @@ def _draw_bias(axis: Axes, group: pd.DataFrame, colours: dict[float, tuple[Colou
         if len(part) == 1:
             axis.axhline(limit.iloc[0], linestyle=":", color=colour, linewidth=1.0, zorder=1)
         else:
-            axis.plot(part["n"], limit, ":", color=colour, linewidth=1.0, zorder=1)
+            aside = part["n"] * SIDESTEP ** _rank(level, colours)
+            axis.plot(aside, limit, ":", color=colour, linewidth=1.0, zorder=1)
     axis.set_ylim(low, max(high, top) + 0.02 * (top - low))
     sizes = sorted(group["n"].unique())
     axis.set_xscale("log", base=2)
@@ -159,7 +162,8 @@ def _draw_estimate(
     ceilings = {}
     for n, part in shown.groupby("n"):
         colour, marker = colours[float(str(n))]
-        _draw_line(axis, part[truth], part, 0.0, unit, colour, marker)
+        aside = part[truth] + (SIDESTEP - 1) * part[truth].max() / 3 * _rank(n, colours)
+        _draw_line(axis, aside, part, 0.0, unit, colour, marker)
         ceiling = float(part[f"ceiling_{unit}"].iloc[0])
         if not math.isnan(ceiling):
             axis.axhline(ceiling, linestyle=":", color=colour, linewidth=1.0, zorder=1)
@@ -201,6 +205,11 @@ def _draw_line(
         elinewidth=0.8,
         zorder=3,
     )
+
+
+def _rank(level: object, colours: dict[float, tuple[Colour, str]]) -> float:
+    """Return how far a level stands from the middle one: it steps aside so much, or intervals would meet."""
+    return list(colours).index(float(str(level))) - (len(colours) - 1) / 2
 
 
 def _label_at_right(axis: Axes, y: float, text: str) -> None:
