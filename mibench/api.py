@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -103,8 +103,8 @@ def plan(
         seeds=_some(_seeds(seeds), "seed"),
         steps=whole_number(steps, "steps", least=1),
         lr=rate,
-        schedule=_one_of(schedule, "schedule", SCHEDULES),
-        precision=_one_of(precision, "precision", PRECISIONS),
+        schedule=one_of(schedule, "schedule", SCHEDULES),
+        precision=one_of(precision, "precision", PRECISIONS),
     )
     chosen_device, message = devices.resolve(device)
     if precision == "tf32" and chosen_device.type != "cuda":
@@ -155,7 +155,7 @@ def run(
         UsageError: an argument that is not allowed, or a store that cannot be used.
     """
     planned = plan(estimator, task, **grid_arguments)
-    _one_of(rerun, "rerun", RERUN)
+    one_of(rerun, "rerun", RERUN)
     if out is None:
         return to_frame(execute(planned, planned.specs, {}))
     store = stores.Store(out)
@@ -318,7 +318,8 @@ def _given(value: Any, what: str) -> list[Any]:  # noqa: ANN401
     return [] if value is None else _some(_items(value), what)
 
 
-def _one_of(value: str, what: str, allowed: Sequence[str]) -> str:
+def one_of(value: str, what: str, allowed: Collection[str]) -> str:
+    """Return a value that is among those allowed, or raise a UsageError that names the nearest."""
     if value not in allowed:
         raise unknown(what, value, allowed, f"It is one of: {', '.join(allowed)}.")
     return value

@@ -190,9 +190,8 @@ def run(
     from mibench.results.statistics import UNITS
     from mibench.results.store import Store
 
-    for value, what, allowed in ((rerun, "rerun", api.RERUN), (unit, "unit", UNITS)):
-        if value not in allowed:
-            raise unknown(what, value, allowed, f"It is one of: {', '.join(allowed)}.")
+    api.one_of(rerun, "rerun", api.RERUN)
+    api.one_of(unit, "unit", UNITS)
     planned = api.plan(
         estimator,
         task,

@@ -123,7 +123,9 @@ def merge(records: Iterable[Record]) -> dict[str, Record]:
 
 
 def _read(path: Path) -> list[Record]:
-    *lines, last = path.read_bytes().split(b"\n")
+    lines = path.read_bytes().split(b"\n")
+    if not lines[-1]:
+        lines.pop()  # what follows the last newline; a line without one counts, if it is a whole record
     records = []
     for number, line in enumerate(lines, start=1):
         try:
@@ -131,21 +133,12 @@ def _read(path: Path) -> list[Record]:
         except NewerSchemaError:
             raise _newer(path, number) from None
         except (ValueError, TypeError) as error:
-            if number == len(lines) and not last:
-                _warn_of_torn_line(path, number)
-                break
-            raise StoreError(
-                f"{path}, line {number}, is damaged: {error}.",
-                "Restore the file from a copy, or delete that line: its run is then done again.",
-            ) from error
-    if last:
-        # Not ended by a newline: whole if it is a record, torn if not.
-        try:
-            records.append(from_line(last.decode()))
-        except NewerSchemaError:
-            raise _newer(path, len(lines) + 1) from None
-        except (ValueError, TypeError):
-            _warn_of_torn_line(path, len(lines) + 1)
+            if number < len(lines):
+                raise StoreError(
+                    f"{path}, line {number}, is damaged: {error}.",
+                    "Restore the file from a copy, or delete that line: its run is then done again.",
+                ) from error
+            _warn_of_torn_line(path, number)
     return records
 
 
