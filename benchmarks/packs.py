@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from mibench import critics, estimators, tasks
+from mibench import critics, estimators, protocols, tasks
 from mibench.engine.device import budget_bytes
 from mibench.engine.plan import Pack, packs
 from mibench.spec import grid
@@ -20,6 +20,7 @@ def pack(
 ) -> Pack:
     """Return a pack of so many runs of InfoNCE (d = 20, I = 4), or of as many as the engine would choose."""
     specs = grid(
+        protocols=[protocols.registry.choose("stream")],
         estimators=[estimators.registry.choose("infonce")],
         tasks=[tasks.registry.choose("gaussian", dim=20, mi=4.0)],
         critics=[critics.registry.choose(critic)],
@@ -30,4 +31,4 @@ def pack(
         schedule="one-cycle",
         precision="float32",
     )
-    return Pack(tuple(specs)) if runs else packs(specs, budget_bytes(device))[0]
+    return Pack(tuple((spec,) for spec in specs)) if runs else packs(specs, budget_bytes(device))[0]

@@ -48,14 +48,14 @@ def main() -> None:
             pass
         loop_seconds.append(time.perf_counter() - started)
         alone = pack("separable", N, 1, 1, device, first_seed=1000 * turn)
-        (readout,) = read_out(alone, Trained(parameters(critic), {}, [None]))
+        (readout,) = read_out(alone, Trained(parameters(critic), {}, [None])).values()
         loop_gaps.append(readout.estimate - readout.oracle)
 
         ours = pack("separable", N, arguments.steps, None, device, first_seed=1000 * turn)
         started = time.perf_counter()
         trained = train(ours, device)
         pack_seconds.append((time.perf_counter() - started) / len(ours.specs))
-        pack_gaps += [one.estimate - one.oracle for one in read_out(ours, trained)]
+        pack_gaps += [one.estimate - one.oracle for one in read_out(ours, trained).values()]
         ratios.append(loop_seconds[-1] / pack_seconds[-1])
     print("| | steps | seconds a critic | estimate - oracle, nats |")
     print("|---|---:|---:|---:|")

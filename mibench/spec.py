@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from mibench.registry import Choice
 
-KEY_VERSION = 1
+KEY_VERSION = 2
 """Raised whenever the identity of a run changes its form; keys of other versions never meet."""
 
 Schedule = Literal["one-cycle", "constant"]
@@ -35,6 +35,7 @@ class RunSpec:
     estimator: Choice
     task: Choice
     critic: Choice
+    protocol: Choice
     n: int
     steps: int
     lr: float
@@ -50,6 +51,7 @@ class RunSpec:
             "estimator": self.estimator.identity,
             "task": self.task.identity,
             "critic": self.critic.identity,
+            "protocol": self.protocol.identity,
             "n": self.n,
             "steps": self.steps,
             "lr": self.lr,
@@ -61,8 +63,13 @@ class RunSpec:
     @property
     def key(self) -> str:
         """The sha256 of the canonical JSON of the identity."""
-        canonical = json.dumps(self.identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return digest(self.identity)
+
+
+def digest(identity: object) -> str:
+    """Return the sha256 of the canonical JSON of a value."""
+    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def grid(
@@ -70,6 +77,7 @@ def grid(
     estimators: Sequence[Choice],
     tasks: Sequence[Choice],
     critics: Sequence[Choice],
+    protocols: Sequence[Choice],
     ns: Sequence[int],
     seeds: Sequence[int],
     steps: int,
@@ -79,9 +87,9 @@ def grid(
 ) -> list[RunSpec]:
     """Return the runs of every combination, each once, in the order in which they are given."""
     rate = DEFAULT_LEARNING_RATE[schedule] if lr is None else lr
-    combinations = itertools.product(estimators, critics, tasks, ns, seeds)
+    combinations = itertools.product(estimators, critics, tasks, protocols, ns, seeds)
     specs = (
-        RunSpec(estimator, task, critic, n, steps, rate, schedule, precision, seed)
-        for estimator, critic, task, n, seed in combinations
+        RunSpec(estimator, task, critic, protocol, n, steps, rate, schedule, precision, seed)
+        for estimator, critic, task, protocol, n, seed in combinations
     )
     return list(dict.fromkeys(specs))

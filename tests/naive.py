@@ -55,6 +55,24 @@ def js(scores):
     return nwj([[s + 1 for s in row] for row in scores])
 
 
+def tuba(scores):
+    return 1 + mean(positives(scores)) - mean([math.exp(s) for s in negatives(scores)])
+
+
+def interpolated(scores, alpha):
+    """The baseline is 1: scores are f - log q(y)."""
+    n = len(scores)
+    joint = []
+    for j in range(n):
+        own = mean([math.exp(scores[i][j]) for i in range(n)])
+        joint.append(math.log(math.exp(scores[j][j]) / (alpha * own + 1 - alpha)))
+    product = []
+    for j in range(n):
+        others = [math.exp(scores[i][j]) for i in range(n) if i != j]
+        product += [one / (alpha * mean(others) + 1 - alpha) for one in others]
+    return 1 + mean(joint) - mean(product)
+
+
 def smile(scores, tau):
     clipped = [min(max(math.exp(s), math.exp(-tau)), math.exp(tau)) for s in negatives(scores)]
     return mean(positives(scores)) - math.log(mean(clipped))

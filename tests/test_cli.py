@@ -101,7 +101,7 @@ def test_rerun_failed_runs_nothing_else(out):
     assert done.exit_code == 0
     assert not out.exists()
     empty = run(out, *SMALL, "--rerun", "failed", "--json")
-    assert json.loads(empty.stdout) == {"schema": 1, "records": [], "summary": []}
+    assert json.loads(empty.stdout) == {"schema": 2, "records": [], "summary": []}
 
 
 def test_failures_are_counted_and_end_with_status_1(out):
@@ -209,7 +209,7 @@ def test_a_damaged_store_is_named(out):
     done = run(out, *SMALL)
     assert done.exit_code == 2
     assert f"{segment.name}, line 2, is damaged" in done.stderr
-    segment.write_text("".join([lines[0].replace('"schema": 1', '"schema": 99'), *lines[1:]]))
+    segment.write_text("".join([lines[0].replace('"schema": 2', '"schema": 99'), *lines[1:]]))
     done = run(out, *SMALL)
     assert done.exit_code == 2
     assert "newer version" in done.stderr
@@ -252,11 +252,13 @@ def test_list_describe_info():
     assert {line.split()[0] for line in call("list", "estimators").stdout.splitlines()} == {
         "dv",
         "infonce",
+        "interpolated",
         "js",
         "mine",
         "nce",
         "nwj",
         "smile",
+        "tuba",
     }
     assert {row["name"] for row in json.loads(call("list", "critics", "--json").stdout)} == {
         "separable",
@@ -264,6 +266,8 @@ def test_list_describe_info():
         "joint",
     }
     assert "cubic" in call("list", "tasks").stdout
+    assert "staircase" in call("list", "protocols").stdout
+    assert "patience=10" in call("describe", "samples").stdout
     described = call("describe", "infonce").stdout
     for word in ("formula", "log n", "lower bound", "temperature=1", "1807.03748"):
         assert word in described

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from mibench import critics, estimators, tasks
+from mibench import critics, estimators, protocols, tasks
 from mibench.spec import KEY_VERSION, RunSpec, grid
 
 
@@ -15,6 +15,7 @@ def spec(**changes):
         estimator=estimators.registry.choose("nce[k=5]"),
         task=tasks.registry.choose("gaussian", dim=20, mi=4.0),
         critic=critics.registry.choose("separable"),
+        protocol=protocols.registry.choose("stream"),
         n=64,
         steps=1000,
         lr=2e-3,
@@ -27,8 +28,8 @@ def spec(**changes):
 
 def test_key_is_pinned():
     """Never change this key: raise KEY_VERSION and pin a new one."""
-    assert KEY_VERSION == 1
-    assert spec().key == "0e9068584f38d8fc8898181aa24f7bc2defda30d7a91af5fcd77dd8a2cbe8d65"
+    assert KEY_VERSION == 2
+    assert spec().key == "3c5ea481a59349c81c1b872dc487d9848b1419141be1743f09c4364d4ba30c3e"
 
 
 def test_key_is_the_same_in_another_process():
@@ -41,6 +42,7 @@ CHANGES = {
     "estimator": estimators.registry.choose("nce[k=6]"),
     "task": tasks.registry.choose("cubic", dim=20, mi=4.0),
     "critic": critics.registry.choose("joint"),
+    "protocol": protocols.registry.choose("samples"),
     "n": 65,
     "steps": 1001,
     "lr": 1e-3,
@@ -85,6 +87,7 @@ def test_grid_has_every_combination_once():
         ],
         tasks=[tasks.registry.choose("gaussian", mi=mi) for mi in (1, 2)],
         critics=[critics.registry.choose("separable")],
+        protocols=[protocols.registry.choose("stream")],
         ns=[8, 16],
         seeds=[0, 1],
         steps=1,

@@ -1,21 +1,14 @@
-"""What a critic is, and the multilayer perceptron that most of them are made of."""
+"""What a critic is."""
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from itertools import pairwise
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from mibench.errors import UsageError
-
-Parameters = dict[str, Tensor]
-Shape = tuple[int, int, int]
-"""Rows, columns and fan-in of a parameter of one run."""
+from mibench.networks import Parameters, Shape, initialise
 
 
 class Critic(ABC):
@@ -48,50 +41,9 @@ class Critic(ABC):
     def initialise(
         self, dim_x: int, dim_y: int, generator: torch.Generator, dtype: torch.dtype
     ) -> Parameters:
-        """Return the parameters of one run: uniform within +-1/sqrt(fan-in), as `torch.nn.Linear`."""
-        return {
-            key: torch.empty(rows, columns, dtype=dtype).uniform_(
-                -1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in), generator=generator
-            )
-            for key, (rows, columns, fan_in) in self.shapes(dim_x, dim_y).items()
-        }
+        """Return the parameters of one run."""
+        return initialise(self.shapes(dim_x, dim_y), generator, dtype)
 
     def parameter_count(self, dim_x: int, dim_y: int) -> int:
         """Return the number of parameters of one run."""
         return sum(rows * columns for rows, columns, _ in self.shapes(dim_x, dim_y).values())
-
-
-def mlp_shapes(prefix: str, sizes: list[int]) -> dict[str, Shape]:
-    """Return the shapes of a multilayer perceptron's layers, from input size to output size."""
-    shapes = {}
-    for layer, (fan_in, fan_out) in enumerate(pairwise(sizes)):
-        shapes[f"{prefix}.{layer}.weight"] = (fan_in, fan_out, fan_in)
-        shapes[f"{prefix}.{layer}.bias"] = (1, fan_out, fan_in)
-    return shapes
-
-
-def mlp(parameters: Parameters, prefix: str, inputs: Tensor) -> Tensor:
-    """Apply the layers of that prefix, with ReLU between them: (R, m, in) -> (R, m, out)."""
-    for layer, (weight, bias) in enumerate(_layers(parameters, prefix)):
-        # In place: ReLU's gradient needs its output alone, and an n * n x hidden copy costs memory.
-        inputs = torch.baddbmm(bias, inputs if layer == 0 else inputs.relu_(), weight)
-    return inputs
-
-
-def _layers(parameters: Parameters, prefix: str) -> Iterator[tuple[Tensor, Tensor]]:
-    layer = 0
-    while f"{prefix}.{layer}.weight" in parameters:
-        yield parameters[f"{prefix}.{layer}.weight"], parameters[f"{prefix}.{layer}.bias"]
-        layer += 1
-
-
-def weight_count(shapes: dict[str, Shape]) -> int:
-    """Return the number of weights, biases left out."""
-    return sum(rows * columns for key, (rows, columns, _) in shapes.items() if "weight" in key)
-
-
-def check_sizes(name: str, **sizes: int) -> None:
-    """Raise a UsageError for a size below 1."""
-    for key, size in sizes.items():
-        if size < 1:
-            raise UsageError(f"{key} of critic {name!r} must be at least 1, not {size}.", "Give 1 or more.")

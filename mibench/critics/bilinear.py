@@ -7,11 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mibench.critics.base import (
-    Critic,
-    Parameters,
-    Shape,
-)
+from mibench.critics.base import Critic
+from mibench.networks import Parameters, Shape
 
 
 @dataclass(frozen=True)

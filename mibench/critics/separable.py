@@ -6,15 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from mibench.critics.base import (
-    Critic,
-    Parameters,
-    Shape,
-    check_sizes,
-    mlp,
-    mlp_shapes,
-    weight_count,
-)
+from mibench.critics.base import Critic
+from mibench.networks import Parameters, Shape, check_sizes, mlp, mlp_shapes, weight_count
 from mibench.registry import option
 
 

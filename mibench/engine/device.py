@@ -22,7 +22,7 @@ CUDA_SHARE = 0.6
 
 WARM_UP_STEPS = 3
 
-Step = Callable[[Tensor, Tensor], Tensor]
+Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def resolve(name: str) -> tuple[torch.device, str]:
@@ -128,7 +128,7 @@ def captured(step: Step, x: Tensor, y: Tensor, state: Callable[[], Sequence[Tens
     with torch.cuda.graph(graph, stream=side):
         values = step(fixed_x, fixed_y)
 
-    def replay(x: Tensor, y: Tensor) -> Tensor:
+    def replay(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         fixed_x.copy_(x)
         fixed_y.copy_(y)
         graph.replay()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mibench.engine import data
 from mibench.engine.plan import Pack
-from mibench.engine.train import Trained
+from mibench.engine.train import Trained, scores_of
+from mibench.estimators.base import Estimator
+from mibench.registry import Choice
+from mibench.spec import RunSpec
 
 TARGET_SE_NATS = 0.02
 PILOT_BATCHES = 48
@@ -37,7 +41,10 @@ class Readout:
 
     `estimate_se` and `oracle_se` are standard errors over the `batches`, and `critic_gap_se` that of the
     difference batch by batch, which the shared data make smaller. `batch_std` is the standard deviation of
-    a single batch's value.
+    a single batch's value. Where the truth is unknown the oracle is NaN.
+
+    A run on samples has also its read-out on the parts that it was fitted and selected on, and after how many
+    steps the best critic stood; a run on the staircase has its level's part of the curve.
     """
 
     estimate: float
@@ -48,41 +55,83 @@ class Readout:
     oracle_se: float
     critic_gap_se: float
     message: str
+    train: float | None = None
+    validation: float | None = None
+    best_step: int | None = None
+    curve: Tensor | None = field(default=None, repr=False, compare=False)
+
+
+Seat = tuple[Choice, int]
+"""An estimator and the place on the run axis of the critic that it reads."""
+
+
+class Readers:
+    """The estimators that read a pack out, each the critics of its own runs."""
+
+    def __init__(self, pack: Pack) -> None:
+        self._at_once = pack.runs_read_at_once
+        self.seats: dict[Choice, list[int]] = {choice: [] for choice in pack.readers}
+        for place, training in enumerate(pack.trainings):
+            for choice in dict.fromkeys(spec.estimator for spec in training):
+                self.seats[choice].append(place)
+        self._pack = pack
+
+    def read(self, choice: Choice, scores: Tensor) -> Tensor:
+        """Return an estimator's read-out of its runs' matrices: scores (R, n, n) -> (its runs), in float64.
+
+        It takes a few matrices at a time, for it makes copies.
+        """
+        places = self.seats[choice]
+        chosen = scores if len(places) == len(scores) else scores[places]
+        estimator = self._pack.readers[choice]
+        return torch.cat([estimator.estimate(part) for part in torch.split(chosen, self._at_once)])
+
+    def by_seat(self, values: Mapping[Choice, list[Tensor]]) -> dict[Seat, Tensor]:
+        """Return what was read batch by batch as one tensor a seat, on the CPU."""
+        return {
+            (choice, place): column
+            for choice, read in values.items()
+            for place, column in zip(self.seats[choice], torch.stack(read).cpu().unbind(1), strict=True)
+        }
 
 
 @torch.no_grad()
-def read_out(pack: Pack, trained: Trained) -> list[Readout]:
-    """Return the read-out of every run of a trained pack.
+def read_out(pack: Pack, trained: Trained) -> dict[RunSpec, Readout]:
+    """Return the read-out of every run of a trained pack, on fresh data.
 
     A pilot on data of its own says how many batches bring the standard error to 0.02 nats; it is not
     averaged in, so the number of batches does not depend on the values that are averaged. Only where the
     pilot misjudged a heavy tail is more read than it asked for.
     """
-    pilot, constant = _pilot(pack, trained)
-    counts = [_enough(pack, values) for values in pilot.unbind(1)]
-    values = _values(pack, trained, max(counts))
+    readers = Readers(pack)
+    every = {(choice, place): PILOT_BATCHES for choice, places in readers.seats.items() for place in places}
+    pilot = _values(pack, trained, readers, "pilot", every)
+    counts = {seat: _enough(pack, values) for seat, values in pilot.items()}
+    values = _values(pack, trained, readers, "readout", counts)
     while True:
-        more = [
-            count if _standard_error(read) <= TARGET_SE_NATS else max(count, _enough(pack, read))
-            for count, read in zip(counts, _heads(values, counts), strict=True)
-        ]
+        more = {
+            seat: count if _precise(values[seat]) else max(count, _enough(pack, values[seat]))
+            for seat, count in counts.items()
+        }
         if more == counts:
             break
-        counts, values = more, _values(pack, trained, max(more))
+        counts, values = more, _values(pack, trained, readers, "readout", more)
     oracles = _oracles(pack, counts, on_cuda=_device_of(trained).type == "cuda")
-    return [
-        _summarise(read, oracle, bool(flag))
-        for read, oracle, flag in zip(_heads(values, counts), oracles, constant, strict=True)
-    ]
+    constant = _constant(pack, trained)
+    return {
+        spec: summarise(values[spec.estimator, place], oracles[spec.estimator, place], constant[place])
+        for place, training in enumerate(pack.trainings)
+        for spec in training
+    }
 
 
-def _heads(values: Tensor, counts: list[int]) -> list[Tensor]:
-    """Return each run's own batches: the first of a column of values (batches, R)."""
-    return [column[:count] for column, count in zip(values.unbind(1), counts, strict=True)]
-
-
-def _standard_error(values: Tensor) -> float:
+def standard_error(values: Tensor) -> float:
+    """Return the standard error of the mean of independent values."""
     return values.std().item() / math.sqrt(len(values))
+
+
+def _precise(values: Tensor) -> bool:
+    return standard_error(values) <= TARGET_SE_NATS
 
 
 def _enough(pack: Pack, values: Tensor) -> int:
@@ -94,42 +143,34 @@ def _enough(pack: Pack, values: Tensor) -> int:
     return min(max(PILOT_BATCHES, math.ceil(needed)), most)
 
 
-def _pilot(pack: Pack, trained: Trained) -> tuple[Tensor, Tensor]:
-    """Return the pilot's values (batches, R), and which runs' critics are constant (R)."""
-    values, constant = [], []
-    for scores in _scores(pack, trained, "pilot", PILOT_BATCHES):
-        values.append(_estimate(pack, scores))
-        constant.append(scores.amax((-2, -1)) == scores.amin((-2, -1)))
-    return torch.stack(values).cpu(), torch.stack(constant).all(0).cpu()
+def _values(
+    pack: Pack, trained: Trained, readers: Readers, purpose: str, counts: Mapping[Seat, int]
+) -> dict[Seat, Tensor]:
+    """Return each seat's values on its first batches, so many as its count, in float64 on the CPU."""
+    most = {
+        choice: max(counts[choice, place] for place in places) for choice, places in readers.seats.items()
+    }
+    values: dict[Choice, list[Tensor]] = {choice: [] for choice in most}
+    for batch, scores in enumerate(_scores(pack, trained, purpose, max(most.values()))):
+        for choice, read in values.items():
+            if batch < most[choice]:
+                read.append(readers.read(choice, scores))
+    return {seat: column[: counts[seat]] for seat, column in readers.by_seat(values).items()}
 
 
-def _values(pack: Pack, trained: Trained, count: int) -> Tensor:
-    """Return the estimator's value on each of `count` batches, (count, R) in float64."""
-    scores = _scores(pack, trained, "readout", count)
-    return torch.stack([_estimate(pack, matrices) for matrices in scores]).cpu()
-
-
-def _estimate(pack: Pack, scores: Tensor) -> Tensor:
-    """Return the read-out of each run's matrix, a few runs at a time: it is in float64 and makes copies."""
-    parts = torch.split(scores, pack.runs_read_at_once)
-    return torch.cat([pack.estimator.estimate(part) for part in parts])
+def _constant(pack: Pack, trained: Trained) -> list[bool]:
+    """Return which critics give one score to every pair."""
+    flat = [scores.amax((-2, -1)) == scores.amin((-2, -1)) for scores in _scores(pack, trained, "pilot", 2)]
+    return torch.stack(flat).all(0).tolist()
 
 
 def _scores(pack: Pack, trained: Trained, purpose: str, count: int) -> Iterator[Tensor]:
     """Yield the critics' scores on each of `count` batches, (R, n, n)."""
     device = _device_of(trained)
-    feeds = [_batches(pack, run, purpose, count) for run in range(len(pack.specs))]
+    feeds = [_batches(pack, place, purpose, count) for place in range(len(pack.trainings))]
     for x, y in data.stacked(feeds, device, pack.dtype):
         for batch_x, batch_y in zip(x.unbind(1), y.unbind(1), strict=True):
-            raw = pack.critic.scores(trained.critic, batch_x, batch_y)
-            yield pack.estimator.corrected(raw, trained.learned)
-
-
-def _oracles(pack: Pack, counts: list[int], on_cuda: bool) -> list[Tensor]:
-    """Return every run's oracle, on the CPU: by several threads where a pack can have a thousand runs."""
-    with ThreadPoolExecutor() as pool:
-        apply = pool.map if on_cuda else map
-        return list(apply(lambda run: _oracle(pack, run, counts[run]), range(len(counts))))
+            yield scores_of(pack, trained.critic, trained.learned, batch_x, batch_y)
 
 
 def _device_of(trained: Trained) -> torch.device:
@@ -137,41 +178,62 @@ def _device_of(trained: Trained) -> torch.device:
     return next(iter(trained.critic.values())).device
 
 
-def _oracle(pack: Pack, run: int, count: int) -> Tensor:
-    """Return the value of the optimal critic on a run's first `count` read-out batches, (count)."""
-    ratios = (pack.tasks[run].log_density_ratio(x, y) for x, y in _batches(pack, run, "readout", count))
-    estimator = pack.estimator
-    return torch.cat([estimator.estimate(estimator.optimal_critic(ratio)) for ratio in ratios])
+def _oracles(pack: Pack, counts: Mapping[Seat, int], on_cuda: bool) -> dict[Seat, Tensor]:
+    """Return every seat's oracle, on the CPU: by several threads where a pack can have a thousand runs."""
+    with ThreadPoolExecutor() as pool:
+        apply = pool.map if on_cuda else map
+        parts = apply(lambda place: _oracle(pack, place, counts), range(len(pack.trainings)))
+        return {seat: values for part in parts for seat, values in part.items()}
 
 
-def _batches(pack: Pack, run: int, purpose: str, count: int) -> Iterator[data.Batches]:
-    """Yield a run's batches in float64: the oracle needs it, and the critic casts them."""
+def _oracle(pack: Pack, place: int, counts: Mapping[Seat, int]) -> dict[Seat, Tensor]:
+    """Return the values of the optimal critic on the read-out batches of each seat of a place."""
+    left = {seat: count for seat, count in counts.items() if seat[1] == place}
+    values: dict[Seat, list[Tensor]] = {seat: [] for seat in left}
+    for x, y in _batches(pack, place, "readout", max(left.values())):
+        ratios = pack.tasks[place].log_density_ratio(x, y)
+        for seat, count in left.items():
+            if count > 0:
+                values[seat].append(read_exactly(pack.readers[seat[0]], ratios[:count]))
+            left[seat] = count - len(x)
+    return {seat: torch.cat(parts) for seat, parts in values.items()}
+
+
+def read_exactly(estimator: Estimator, ratios: Tensor) -> Tensor:
+    """Return an estimator's values at the optimal critic, log density ratios (batches, n, n) -> (batches)."""
+    return estimator.estimate(estimator.optimal_critic(ratios))
+
+
+def _batches(pack: Pack, place: int, purpose: str, count: int) -> Iterator[data.Batches]:
+    """Yield a training's batches in float64: the oracle needs it, and the critic casts them."""
     # Drawn in whole pieces, so that a run's batches are the same however many its pack mates need.
     size = pack.batches_at_once
     whole = math.ceil(count / size) * size
-    spec, task = pack.specs[run], pack.tasks[run]
+    spec, task = pack.leaders[place], pack.tasks[place]
     left = count
     for x, y in data.batches(task, spec, purpose, whole, size, torch.float64):
         yield x[:left], y[:left]
         left -= len(x)
 
 
-def _summarise(values: Tensor, oracle: Tensor, constant: bool) -> Readout:
+def summarise(values: Tensor, oracle: Tensor | None, constant: bool, **more: Any) -> Readout:  # noqa: ANN401
+    """Return the read-out of a run's values on batches, and of the oracle's on the same; `more` is kept."""
     return Readout(
         estimate=values.mean().item(),
-        estimate_se=_standard_error(values),
+        estimate_se=standard_error(values),
         batch_std=values.std().item(),
         batches=len(values),
-        oracle=oracle.mean().item(),
-        oracle_se=_standard_error(oracle),
-        critic_gap_se=_standard_error(values - oracle),
-        message=_failure(values, oracle, constant),
+        oracle=math.nan if oracle is None else oracle.mean().item(),
+        oracle_se=math.nan if oracle is None else standard_error(oracle),
+        critic_gap_se=math.nan if oracle is None else standard_error(values - oracle),
+        message=failure(values, oracle, constant),
+        **more,
     )
 
 
-def _failure(values: Tensor, oracle: Tensor, constant: bool) -> str:
+def failure(values: Tensor, oracle: Tensor | None, constant: bool) -> str:
     """Return why a read-out does not count, or nothing."""
-    if not oracle.isfinite().all():
+    if oracle is not None and not oracle.isfinite().all():
         return "the exact critic's read-out is not finite in float64"
     if not values.isfinite().all():
         return "the read-out is not finite"

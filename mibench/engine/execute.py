@@ -13,7 +13,11 @@ import torch
 from mibench.engine.device import set_precision
 from mibench.engine.evaluate import Readout, read_out
 from mibench.engine.plan import Pack
+from mibench.engine.samples import fit
+from mibench.engine.staircase import climb
+from mibench.engine.train import Report as Steps
 from mibench.engine.train import Trained, train
+from mibench.protocols import Samples, Staircase, Stream
 from mibench.spec import RunSpec
 
 Report = Callable[[float], None]
@@ -39,8 +43,9 @@ def execute(
 ) -> Iterator[list[Outcome]]:
     """Train and read out packs, and yield the outcomes of each as soon as it is finished.
 
-    A pack for which memory does not suffice, or in which something raises, is halved, down to the single run
-    that is to blame; that one is `failed`, the others go on. `report` is told of the work done (`Pack.work`).
+    A pack for which memory does not suffice, or in which something raises, is halved, down to the single
+    training that is to blame; its runs are `failed`, the others go on. `report` is told of the work done
+    (`Pack.work`).
     """
     waiting = deque(packs)
     while waiting:
@@ -49,37 +54,51 @@ def execute(
         try:
             outcomes = _run(pack, device, report, started)
         except Exception as error:
-            if len(pack.specs) > 1:
+            if len(pack.trainings) > 1:
                 waiting.extendleft(reversed(pack.halves()))
                 continue
             words = f"{type(error).__name__}: {error}".strip().replace("\n", " ")
-            wall_s = time.perf_counter() - started
-            outcomes = [Outcome(pack.first, "failed", words, None, wall_s)]
+            wall_s = (time.perf_counter() - started) / len(pack.specs)
+            outcomes = [Outcome(spec, "failed", words, None, wall_s) for spec in pack.specs]
         yield outcomes
 
 
 def _run(pack: Pack, device: torch.device, report: Report, started: float) -> list[Outcome]:
     set_precision(pack.first.precision)
-    runs = len(pack.specs)
     work_a_step = pack.work / pack.first.steps
-    trained = train(pack, device, lambda steps: report(steps * work_a_step))
-    readouts = read_out(pack, trained)
-    wall_s = (time.perf_counter() - started) / runs
-    return [_judge(pack, trained, readout, run, wall_s) for run, readout in enumerate(readouts)]
+    follow = _PROTOCOLS[pack.first.protocol.name]
+    trained, readouts = follow(pack, device, lambda steps: report(steps * work_a_step))
+    wall_s = (time.perf_counter() - started) / len(pack.specs)
+    return [
+        _judge(pack, trained.diverged_at[place], place, spec, readouts[spec], wall_s)
+        for place, training in enumerate(pack.trainings)
+        for spec in training
+    ]
 
 
-def _judge(pack: Pack, trained: Trained, readout: Readout, run: int, wall_s: float) -> Outcome:
-    spec, step = pack.specs[run], trained.diverged_at[run]
+def _stream(pack: Pack, device: torch.device, report: Steps) -> tuple[Trained, dict[RunSpec, Readout]]:
+    trained = train(pack, device, report)
+    return trained, read_out(pack, trained)
+
+
+_PROTOCOLS = {Stream.name: _stream, Staircase.name: climb, Samples.name: fit}
+
+
+def _judge(
+    pack: Pack, step: int | None, place: int, spec: RunSpec, readout: Readout, wall_s: float
+) -> Outcome:
     message = readout.message
-    if step is not None and not _samples_are_finite(pack, run):
+    # On the staircase, levels below the one where the objective broke are sound.
+    broken = step is not None and (message or spec.protocol.name != Staircase.name)
+    if broken and not _samples_are_finite(pack, place):
         message = f"the task's samples are beyond {spec.precision} at this true MI"
-    elif step is not None:
+    elif broken:
         message = f"the objective is not finite at step {step} of {spec.steps} (learning rate {spec.lr:g})"
     if message:
         return Outcome(spec, "diverged", message, None, wall_s)
     return Outcome(spec, "ok", "", readout, wall_s)
 
 
-def _samples_are_finite(pack: Pack, run: int) -> bool:
-    x, y = pack.tasks[run].sample(1, torch.Generator(), pack.dtype)
+def _samples_are_finite(pack: Pack, place: int) -> bool:
+    x, y = pack.tasks[place].sample(1, torch.Generator(), pack.dtype)
     return bool(x.isfinite().all() and y.isfinite().all())

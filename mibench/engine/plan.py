@@ -1,19 +1,22 @@
-"""From runs to packs: which runs train together, and what a pack costs."""
+"""From runs to packs: which runs share a training, which train together, and what a pack costs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
 import torch
 
-from mibench import critics, estimators, tasks
+from mibench import critics, estimators, protocols, tasks
 from mibench.critics.base import Critic
 from mibench.estimators.base import Estimator
-from mibench.spec import RunSpec
+from mibench.protocols import Protocol, Samples, Staircase
+from mibench.registry import Choice
+from mibench.seeding import stream
+from mibench.spec import RunSpec, digest
 from mibench.tasks.base import Task
 
 CHUNK_NUMBERS = 2**16
@@ -37,21 +40,53 @@ READ_OUT_SHARE = 1.25
 """Training and read-out take together so many times what training takes."""
 
 
+Training = tuple[RunSpec, ...]
+"""The runs that are read out from one critic, which is trained once; its first stands for all in training."""
+
+TaskOf = Callable[[Choice], Task]
+
+
 @dataclass(frozen=True)
 class Pack:
-    """Runs of equal shapes, trained as one tensor program with a leading run axis."""
+    """Trainings of equal shapes, done as one tensor program with a leading run axis.
 
-    specs: tuple[RunSpec, ...]
+    Attributes:
+        trainings: for each place on the run axis, the runs that are read out there.
+        task_of: where the tasks come from.
+    """
+
+    trainings: tuple[Training, ...]
+    task_of: TaskOf = tasks.registry.make
+
+    @cached_property
+    def specs(self) -> tuple[RunSpec, ...]:
+        """Every run."""
+        return tuple(spec for training in self.trainings for spec in training)
+
+    @cached_property
+    def leaders(self) -> tuple[RunSpec, ...]:
+        """The run that stands for each training."""
+        return tuple(training[0] for training in self.trainings)
 
     @property
     def first(self) -> RunSpec:
-        """A run that stands for what all share: estimator, critic, n, steps, schedule, precision."""
-        return self.specs[0]
+        """A run that stands for what all share: objective, critic, protocol, n, steps, schedule."""
+        return self.leaders[0]
 
     @cached_property
     def estimator(self) -> Estimator:
-        """The estimator of every run."""
+        """An estimator that has the objective of every run."""
         return estimators.registry.make(self.first.estimator)
+
+    @cached_property
+    def readers(self) -> dict[Choice, Estimator]:
+        """Every estimator that is read out."""
+        return {spec.estimator: estimators.registry.make(spec.estimator) for spec in self.specs}
+
+    @cached_property
+    def protocol(self) -> Protocol:
+        """The protocol of every run."""
+        return protocols.registry.make(self.first.protocol)
 
     @cached_property
     def critic(self) -> Critic:
@@ -60,8 +95,13 @@ class Pack:
 
     @cached_property
     def tasks(self) -> tuple[Task, ...]:
-        """The task of each run; they differ in their true MI and agree in their dimensions."""
-        return tuple(tasks.registry.make(spec.task) for spec in self.specs)
+        """The task of each training; they differ in their true MI and agree in their dimensions."""
+        return tuple(self.task_of(leader.task) for leader in self.leaders)
+
+    def at(self, level: float) -> Pack:
+        """Return the pack with every task at another true MI in nats: a stair of the staircase."""
+        leaders = (replace(leader, task=_at_level(leader.task, level)) for leader in self.leaders)
+        return Pack(tuple((leader,) for leader in leaders), self.task_of)
 
     @property
     def dims(self) -> tuple[int, int]:
@@ -92,7 +132,7 @@ class Pack:
     def flops(self) -> float:
         """Arithmetic of the whole training: two a multiply-add, backward twice the forward pass."""
         forward = 2 * self.critic.multiplications(*self.dims, self.first.n)
-        return 3.0 * forward * self.first.steps * len(self.specs)
+        return 3.0 * forward * self.first.steps * len(self.trainings)
 
     def seconds(self, flops_per_second: float) -> float:
         """Return about how long training and read-out take where matrix products run at that rate."""
@@ -107,7 +147,8 @@ class Pack:
     @property
     def bytes(self) -> int:
         """Memory that training and read-out need at their peak, beside the process itself."""
-        return self.fixed_bytes + len(self.specs) * self.bytes_a_run
+        held = 2 * 8 * sum(self.dims) * self.protocol.size if isinstance(self.protocol, Samples) else 0
+        return self.fixed_bytes + len(self.trainings) * (self.bytes_a_run + held)
 
     @property
     def bytes_a_run(self) -> int:
@@ -116,7 +157,9 @@ class Pack:
         The backward pass holds about as many numbers again as the forward pass has kept, and the objective
         a handful of copies of the score matrix.
         """
-        n, numbers = self.first.n, 4 * self.critic.parameter_count(*self.dims)
+        learned = self.estimator.learned_tensors(self.dims[1], stream("size"))
+        parameters = self.critic.parameter_count(*self.dims) + sum(map(torch.numel, learned.values()))
+        n, numbers = self.first.n, 4 * parameters
         numbers += 2 * self.critic.activations(n) + 6 * n * n
         numbers += 2 * min(self.steps_at_once, self.first.steps) * n * sum(self.dims)
         return numbers * torch.finfo(self.dtype).bits // 8
@@ -124,40 +167,71 @@ class Pack:
     @property
     def fixed_bytes(self) -> int:
         """Memory that does not grow with the number of runs: the float64 copies that a read-out makes."""
-        matrices = min(self.runs_read_at_once, len(self.specs))
+        matrices = min(self.runs_read_at_once, len(self.trainings))
         return 5 * 8 * max(ORACLE_NUMBERS, matrices * self.first.n**2)
 
     def halves(self) -> tuple[Pack, Pack]:
-        """Return the two halves of a pack that is too large, or that holds a run which raises."""
-        middle = len(self.specs) // 2
-        return Pack(self.specs[:middle]), Pack(self.specs[middle:])
+        """Return the two halves of a pack that is too large, or that holds a training which raises."""
+        middle = len(self.trainings) // 2
+        one, other = self.trainings[:middle], self.trainings[middle:]
+        return Pack(one, self.task_of), Pack(other, self.task_of)
 
 
-def packs(specs: Sequence[RunSpec], budget_bytes: int) -> list[Pack]:
-    """Group runs of equal shapes, and split groups so that each pack stays within the budget.
+def packs(specs: Sequence[RunSpec], budget_bytes: int, task_of: TaskOf = tasks.registry.make) -> list[Pack]:
+    """Gather runs that share a training, group trainings of equal shapes, and split groups by the budget.
 
-    The budget is for what grows with the runs (`Pack.bytes_a_run`). A pack has at least one run, whatever
-    that needs. Packs of one group differ in size by one run at most.
+    The budget is for what grows with the runs (`Pack.bytes_a_run`). A pack has at least one training,
+    whatever that needs. Packs of one group differ in size by one training at most.
     """
-    groups: dict[tuple[object, ...], list[RunSpec]] = {}
+    trainings: dict[str, list[RunSpec]] = {}
     for spec in specs:
-        groups.setdefault(_shape(spec), []).append(spec)
-    return [pack for group in groups.values() for pack in _split(group, budget_bytes)]
+        trainings.setdefault(training_key(spec), []).append(spec)
+    groups: dict[tuple[object, ...], list[Training]] = {}
+    for training in trainings.values():
+        groups.setdefault(_shape(training[0], task_of), []).append(tuple(training))
+    return [pack for group in groups.values() for pack in _split(group, budget_bytes, task_of)]
 
 
-def _shape(spec: RunSpec) -> tuple[object, ...]:
-    task = tasks.registry.make(spec.task)
+def objective_of(spec: RunSpec) -> str:
+    """Return the name of the objective that trains a run's critic: its own label if no other shares it."""
+    return estimators.registry.load(spec.estimator.name).objective_name or spec.estimator.label
+
+
+def training_key(spec: RunSpec) -> str:
+    """Return what names the training of a run: runs that have the same one are read out from one critic.
+
+    It is the run's identity, with the objective in place of an estimator that shares it, and without the true
+    MI where the critic climbs through all levels.
+    """
+    identity = spec.identity
+    shared = estimators.registry.load(spec.estimator.name).objective_name
+    if shared is not None:
+        identity["estimator"] = shared
+    if spec.protocol.name == Staircase.name:
+        identity["task"] = _at_level(spec.task, 0.0).identity
+    return digest(identity)
+
+
+def _at_level(task: Choice, level: float) -> Choice:
+    """Return a task at another true MI; it must have the option `mi`, and `rho` gives way to it."""
+    options = {key: value for key, value in task.options if key != "rho"} | {"mi": level}
+    return tasks.registry.choose(task.name, **options)
+
+
+def _shape(spec: RunSpec, task_of: TaskOf) -> tuple[object, ...]:
+    task = task_of(spec.task)
+    shared = estimators.registry.load(spec.estimator.name).objective_name
     return (
-        spec.estimator,
-        spec.critic,
+        shared or spec.estimator,
+        (spec.critic, spec.protocol),
         (task.dim_x, task.dim_y),
         (spec.n, spec.steps),
         (spec.lr, spec.schedule, spec.precision),
     )
 
 
-def _split(group: list[RunSpec], budget_bytes: int) -> list[Pack]:
-    most = max(1, budget_bytes // Pack((group[0],)).bytes_a_run)
+def _split(group: list[Training], budget_bytes: int, task_of: TaskOf) -> list[Pack]:
+    most = max(1, budget_bytes // Pack((group[0],), task_of).bytes_a_run)
     count = math.ceil(len(group) / most)
     edges = [round(i * len(group) / count) for i in range(count + 1)]
-    return [Pack(tuple(group[a:b])) for a, b in pairwise(edges)]
+    return [Pack(tuple(group[a:b]), task_of) for a, b in pairwise(edges)]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from mibench.engine import data
-from mibench.engine.device import captured, keep_freed_memory
+from mibench.engine.device import Step, captured, keep_freed_memory
 from mibench.engine.plan import Pack
 from mibench.seeding import stream
 from mibench.spec import RunSpec
@@ -21,6 +21,8 @@ END_DIVISOR = 250_000.0
 
 Tensors = dict[str, Tensor]
 Report = Callable[[int], None]
+Watch = Callable[[int, Tensor, "Critics"], bool]
+"""Told after each step how many there were, the scores before it, and the critics after it; True ends it."""
 
 
 @dataclass(frozen=True)
@@ -54,25 +56,38 @@ def _cosine(start: float, end: float, share: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
 
 
-def train(pack: Pack, device: torch.device, report: Report = lambda steps: None) -> Trained:
-    """Train every run of the pack; `report` is told how many steps have passed since it was last told."""
+def train(
+    pack: Pack,
+    device: torch.device,
+    report: Report = lambda steps: None,
+    feed: Iterator[data.Batches] | None = None,
+    watch: Watch = lambda step, scores, critics: False,
+) -> Trained:
+    """Train every critic of the pack, on fresh batches unless a feed of others is given.
+
+    `report` is told how many steps have passed since it was last told.
+    """
     if device.type == "cpu":
         keep_freed_memory()
-    training = _Training(pack, device)
-    history = []
-    step = 0
-    for x, y in _training_data(pack, device):
+    critics = Critics(pack, device)
+    history: list[Tensor] = []
+    ended = False
+    for x, y in feed or fresh_data(pack, device, pack.first.steps):
+        before = len(history)
         for batch_x, batch_y in zip(x.unbind(1), y.unbind(1), strict=True):
-            history.append(training.step(batch_x, batch_y, learning_rate(pack.first, step)))
-            step += 1
-        report(x.shape[1])
-        if not torch.stack(history[-x.shape[1] :]).isfinite().all(0).any():
-            break  # no run is left to train
-    objective = torch.stack(history).isfinite().cpu()
+            rate = learning_rate(pack.first, len(history))
+            objective, scores = critics.step(batch_x, batch_y, rate)
+            history.append(objective)
+            if ended := watch(len(history), scores, critics):
+                break
+        report(len(history) - before)
+        if ended or not torch.stack(history[before:]).isfinite().all(0).any():
+            break  # nothing is left to train
+    finite = torch.stack(history).isfinite().cpu()
     return Trained(
-        critic={key: value.detach() for key, value in training.critic.items()},
-        learned={key: value.detach() for key, value in training.learned.items()},
-        diverged_at=[_first_false(finite) for finite in objective.unbind(1)],
+        critic={key: value.detach() for key, value in critics.critic.items()},
+        learned={key: value.detach() for key, value in critics.learned.items()},
+        diverged_at=[_first_false(flags) for flags in finite.unbind(1)],
     )
 
 
@@ -84,26 +99,37 @@ def initial_critic(pack: Pack) -> Tensors:
             stream("initialise", spec.critic.identity, pack.dims, spec.seed),
             pack.dtype,
         )
-        for spec in pack.specs
+        for spec in pack.leaders
     ]
+    return _stacked(runs)
+
+
+def _initial_learned(pack: Pack) -> Tensors:
+    """Return the initial values of what the runs learn beside their critics, stacked."""
+    dim_y = pack.dims[1]
+    return _stacked(
+        [
+            pack.estimator.learned_tensors(dim_y, stream("learn", spec.estimator.identity, dim_y, spec.seed))
+            for spec in pack.leaders
+        ]
+    )
+
+
+def _stacked(runs: Sequence[Tensors]) -> Tensors:
     return {key: torch.stack([run[key] for run in runs]) for key in runs[0]}
 
 
-class _Training:
+class Critics:
     """The tensors of a pack in training, and the step that changes them."""
 
     def __init__(self, pack: Pack, device: torch.device) -> None:
-        def repeated(tensors: Tensors) -> Tensors:
-            shape = (len(pack.specs),)
-            return {
-                key: value.to(device, pack.dtype).repeat(shape + (1,) * value.ndim)
-                for key, value in tensors.items()
-            }
+        def placed(tensors: Tensors) -> Tensors:
+            return {key: value.to(device, pack.dtype) for key, value in tensors.items()}
 
         self.pack = pack
-        self.critic = {key: value.to(device) for key, value in initial_critic(pack).items()}
-        self.learned = repeated(pack.estimator.learned_tensors())
-        self.carried = repeated(pack.estimator.carried_tensors())
+        self.critic = placed(initial_critic(pack))
+        self.learned = placed(_initial_learned(pack))
+        self.carried = placed(_stacked([pack.estimator.carried_tensors() for _ in pack.leaders]))
         trained = [*self.critic.values(), *self.learned.values()]
         for tensor in trained:
             tensor.requires_grad_()
@@ -116,38 +142,52 @@ class _Training:
             fused=True,
             capturable=on_cuda,
         )
-        self._captured: Callable[[Tensor, Tensor], Tensor] | None = None
+        self._captured: Step | None = None
 
-    def step(self, x: Tensor, y: Tensor, lr: float) -> Tensor:
-        """Take one step on x (R, n, dim_x) and y (R, n, dim_y); return each run's objective before it."""
+    def step(self, x: Tensor, y: Tensor, lr: float) -> tuple[Tensor, Tensor]:
+        """Take one step on x (R, n, dim_x) and y (R, n, dim_y).
+
+        Returns each run's objective (R) and scores (R, n, n) before it; where the step is captured, the next
+        one overwrites the scores.
+        """
         if self.lr is None:
             self.optimizer.param_groups[0]["lr"] = lr
             return self._step(x, y)
         self.lr.fill_(lr)
         if self._captured is None:
             self._captured = captured(self._step, x, y, self._state)
-        return self._captured(x, y).clone()
+        objective, scores = self._captured(x, y)
+        return objective.clone(), scores
 
-    def _step(self, x: Tensor, y: Tensor) -> Tensor:
+    def scores(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the scores of every run as objective and read-out see them."""
+        return scores_of(self.pack, self.critic, self.learned, x, y)
+
+    def _step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         estimator = self.pack.estimator
-        scores = estimator.corrected(self.pack.critic.scores(self.critic, x, y), self.learned)
+        scores = self.scores(x, y)
         objective = estimator.objective(scores, self.carried)
         self.optimizer.zero_grad(set_to_none=True)
         # The sum over runs gives every run the gradient that it would have alone.
         (-objective.sum()).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        return objective.detach()
+        return objective.detach(), scores.detach()
 
     def _state(self) -> list[Tensor]:
         optimizer = [value for state in self.optimizer.state.values() for value in state.values()]
         return [*self.critic.values(), *self.learned.values(), *self.carried.values(), *optimizer]
 
 
-def _training_data(pack: Pack, device: torch.device) -> Iterator[data.Batches]:
-    """Yield x (R, steps, n, dim_x) and y (R, steps, n, dim_y) for some steps at a time."""
+def scores_of(pack: Pack, critic: Tensors, learned: Tensors, x: Tensor, y: Tensor) -> Tensor:
+    """Return the scores of every run, (R, n, n), as objective and read-out see them."""
+    return pack.estimator.corrected(pack.critic.scores(critic, x, y), y, learned)
+
+
+def fresh_data(pack: Pack, device: torch.device, steps: int) -> Iterator[data.Batches]:
+    """Yield x (R, steps, n, dim_x) and y (R, steps, n, dim_y) for some steps at a time, fresh at each."""
     feeds = [
-        data.batches(task, spec, "train", spec.steps, pack.steps_at_once, pack.dtype)
-        for task, spec in zip(pack.tasks, pack.specs, strict=True)
+        data.batches(task, spec, "train", steps, pack.steps_at_once, pack.dtype)
+        for task, spec in zip(pack.tasks, pack.leaders, strict=True)
     ]
     return data.stacked(feeds, device, pack.dtype)
 

@@ -31,6 +31,8 @@ class Estimator(ABC):
         ceiling_formula: the largest value that the read-out can return, in words.
         reference: authors, year and arXiv number.
         bibtex: the same for a paper.
+        objective_name: estimators that have the same one have the same objective, whatever their options, and
+            share one training: it is done once and read out in several ways.
     """
 
     name: ClassVar[str]
@@ -40,6 +42,7 @@ class Estimator(ABC):
     ceiling_formula: ClassVar[str] = "none"
     reference: ClassVar[str]
     bibtex: ClassVar[str]
+    objective_name: ClassVar[str | None] = None
 
     @abstractmethod
     def objective(self, scores: Tensor, carried: Tensors) -> Tensor:
@@ -63,12 +66,19 @@ class Estimator(ABC):
     def check(self, n: int) -> None:  # noqa: B027 - most estimators work at every n
         """Raise a UsageError where the estimator cannot work on score matrices of size n."""
 
-    def learned_tensors(self) -> Tensors:
+    def criterion(self, scores: Tensor) -> Tensor:
+        """Return what early stopping maximises on validation data: the objective, with nothing carried."""
+        return self.objective(scores, {})
+
+    def learned_tensors(self, dim_y: int, generator: torch.Generator) -> Tensors:
         """Return the initial values of what one run learns beside its critic."""
         return {}
 
-    def corrected(self, scores: Tensor, learned: Mapping[str, Tensor]) -> Tensor:
-        """Return the critic's scores with the learned tensors applied, as objective and read-out see them."""
+    def corrected(self, scores: Tensor, y: Tensor, learned: Mapping[str, Tensor]) -> Tensor:
+        """Return the critic's scores with the learned tensors applied, as objective and read-out see them.
+
+        Every tensor has the run axis in front: scores (R, n, n), y (R, n, dim_y).
+        """
         return scores
 
     def carried_tensors(self) -> Tensors:
@@ -81,11 +91,15 @@ def positives(scores: Tensor) -> Tensor:
     return scores.diagonal(dim1=-2, dim2=-1)
 
 
+def off_diagonal(scores: Tensor) -> Tensor:
+    """Return the scores with -inf on the diagonal, so that exp sums over samples of the marginals alone."""
+    return scores.masked_fill(_diagonal(scores), -math.inf)
+
+
 def log_mean_exp_negatives(scores: Tensor) -> Tensor:
     """Return log of the mean of exp over the n (n - 1) off-diagonal scores, (..., n, n) -> (...)."""
     n = scores.shape[-1]
-    off_diagonal = scores.masked_fill(_diagonal(scores), -math.inf)
-    return off_diagonal.logsumexp((-2, -1)) - math.log(n * (n - 1))
+    return off_diagonal(scores).logsumexp((-2, -1)) - math.log(n * (n - 1))
 
 
 def donsker_varadhan(scores: Tensor) -> Tensor:

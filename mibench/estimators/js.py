@@ -33,6 +33,7 @@ class JS(Estimator):
     """
 
     name = "js"
+    objective_name = "jensen-shannon"
     formula: ClassVar[str] = (
         "E_P[-softplus(-f)] - E_Q[softplus(f)]; read-out 1 + E_P[f] - E_Q[exp f] (NWJ at f + 1)"
     )

@@ -80,6 +80,10 @@ class MINE(Estimator):
         log_kept = math.log1p(-self.rate) if self.rate < 1 else -math.inf
         log_average.copy_(torch.logaddexp(log_kept + log_average, math.log(self.rate) + log_new))
 
+    def criterion(self, scores: Tensor) -> Tensor:
+        """Return I_DV of each score matrix: the objective's value alone means nothing."""
+        return donsker_varadhan(scores)
+
     def estimate(self, scores: Tensor) -> Tensor:
         """Return I_DV of each score matrix, in float64."""
         return donsker_varadhan(scores.double())

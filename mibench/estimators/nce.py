@@ -73,11 +73,11 @@ class NCE(Estimator):
                 f"Choose k <= {n - 1} or n >= {self.k + 1}.",
             )
 
-    def learned_tensors(self) -> Tensors:
+    def learned_tensors(self, dim_y: int, generator: torch.Generator) -> Tensors:
         """Return log Z = 0 where it is learned."""
         return {"log_normalizer": torch.tensor(0.0)} if self.normalizer == "learned" else {}
 
-    def corrected(self, scores: Tensor, learned: Mapping[str, Tensor]) -> Tensor:
+    def corrected(self, scores: Tensor, y: Tensor, learned: Mapping[str, Tensor]) -> Tensor:
         """Return f - log Z."""
         if self.normalizer == "fixed":
             return scores

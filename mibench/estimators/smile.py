@@ -39,6 +39,7 @@ class SMILE(Estimator):
     tau: float | None = option(5.0, "log of the clipping level; none clips nothing")
 
     name = "smile"
+    objective_name = "jensen-shannon"
     formula: ClassVar[str] = (
         "E_P[-softplus(-f)] - E_Q[softplus(f)]; read-out E_P[f] - log E_Q[clip(exp f, exp -tau, exp tau)]"
     )

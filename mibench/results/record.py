@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-SCHEMA = 1
+SCHEMA = 2
 """Raised when a record's fields change; older ones are upgraded on reading, newer ones refused."""
 
 
@@ -23,10 +23,15 @@ class Record:
 
     Attributes:
         key: sha256 of the run's identity.
+        training: sha256 of what its training depends on: records that have the same one are read-outs of the
+            same critic, which was trained once. `objective` is what it was trained by.
+        protocol: `stream`, `staircase` or `samples`; `samples` is the size of the data set in the last.
         estimate_nats, estimate_se_nats: mean over the read-out batches, and its standard error.
         batch_std_nats: standard deviation of a single batch's value; `batches` of them were read.
         oracle_nats, oracle_se_nats: the same read-out on the same batches with the exact critic.
         critic_gap_se_nats: standard error of estimate - oracle, from the differences batch by batch.
+        train_nats, validation_nats: the read-out on those parts of the data set, and `best_step` the step at
+            which the critic stood that was read, under the protocol `samples`.
         ceiling_nats: the largest value that the read-out can return at this n.
         saturated: the true information is above the ceiling.
         status: `ok`, `diverged` or `failed`; `message` says why.
@@ -35,6 +40,8 @@ class Record:
     """
 
     key: str
+    training: str
+    objective: str
     estimator: str
     task: str
     dim_x: int
@@ -42,6 +49,8 @@ class Record:
     true_mi_nats: float
     n: int
     critic: str
+    protocol: str
+    samples: int | None
     steps: int
     lr: float
     schedule: str
@@ -54,6 +63,9 @@ class Record:
     oracle_nats: float | None
     oracle_se_nats: float | None
     critic_gap_se_nats: float | None
+    train_nats: float | None
+    validation_nats: float | None
+    best_step: int | None
     ceiling_nats: float | None
     saturated: bool
     status: str
@@ -67,7 +79,8 @@ class Record:
 FIELDS: tuple[str, ...] = tuple(field.name for field in fields(Record))
 STATUSES = ("ok", "diverged", "failed")
 _NUMBERS_OR_NONE = [field.name for field in fields(Record) if field.type.endswith("| None")]
-_MEASURED = [name for name in _NUMBERS_OR_NONE if name != "ceiling_nats"]
+_ONLY_SOME = ("ceiling_nats", "samples", "train_nats", "validation_nats", "best_step")
+_MEASURED = [name for name in _NUMBERS_OR_NONE if name not in _ONLY_SOME]
 
 
 class NewerSchemaError(ValueError):
@@ -89,8 +102,11 @@ def from_line(line: str) -> Record:
     values = json.loads(line, parse_constant=_no_number)
     if not isinstance(values, dict) or not isinstance(values.get("schema"), int):
         raise ValueError("no record")
-    if values.pop("schema") > SCHEMA:
+    schema = values.pop("schema")
+    if schema > SCHEMA:
         raise NewerSchemaError("newer schema")
+    if schema == 1:
+        values = _from_schema_1(values)
     if set(values) != set(FIELDS):
         raise ValueError("a record with other fields")
     for field in fields(Record):
@@ -102,6 +118,12 @@ def from_line(line: str) -> Record:
     if record.status == "ok" and None in (getattr(record, name) for name in _MEASURED):
         raise ValueError("a finished run without its result")
     return record
+
+
+def _from_schema_1(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a record of the time when every run was a stream and had a training of its own."""
+    own = {"training": values.get("key"), "objective": values.get("estimator"), "protocol": "stream"}
+    return values | own | dict.fromkeys(("samples", "train_nats", "validation_nats", "best_step"))
 
 
 def _type_names(annotation: object) -> list[str]:

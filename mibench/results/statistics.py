@@ -15,6 +15,8 @@ CELL = [
     "true_mi_nats",
     "n",
     "critic",
+    "protocol",
+    "samples",
     "steps",
     "lr",
     "schedule",

@@ -1,6 +1,7 @@
 """The results store: append-only JSON Lines, one segment file per writing process.
 
     OUT/records/20260102T030405-4711-9f2c.jsonl
+    OUT/curves/<key of the run>.npy
 
 A process appends to a segment of its own and never to another's, one `write` and `fsync` a record, so no
 locks are needed and a record that was cut short by a crash can only be the last line of its file.
@@ -17,8 +18,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mibench.errors import StoreError, StoreWarning
 from mibench.results.record import NewerSchemaError, Record, from_line, to_line
+
+Curve = NDArray[np.float32]
 
 AGREEMENT_NATS = 0.1
 """Two results of one key differ by less, unless something is wrong: they share data and initial weights."""
@@ -56,6 +62,18 @@ class Store:
         """
         return merge(record for path in self.segments for record in _read(path))
 
+    def curve(self, key: str) -> Curve | None:
+        """Return the values, step by step, that were stored beside a record; None where there are none."""
+        path = self.folder / "curves" / f"{key}.npy"
+        if not path.is_file():
+            return None
+        try:
+            return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
+        except (ValueError, EOFError) as error:
+            raise StoreError(
+                f"{path} is damaged: {error}.", "Delete it and run again with --rerun all."
+            ) from error
+
     def writer(self) -> Writer:
         """Create a segment and return a context that appends to it.
 
@@ -71,6 +89,7 @@ class Writer:
     def __init__(self, folder: Path) -> None:
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
         self._path = folder / f"{stamp}-{os.getpid()}-{secrets.token_hex(2)}.jsonl"
+        self._curves = folder.parent / "curves"
         self._empty = True
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -84,11 +103,13 @@ class Writer:
                 "Give another --out folder.",
             ) from error
 
-    def append(self, record: Record) -> None:
-        """Append a record; it is on disk when this returns."""
+    def append(self, record: Record, curve: Curve | None = None) -> None:
+        """Append a record, and write its curve; they are on disk when this returns."""
         line = to_line(record).encode()
         self._empty = False
         try:
+            if curve is not None:
+                _write_curve(self._curves / f"{record.key}.npy", curve)
             written = os.write(self._file, line)
             os.fsync(self._file)
         except OSError as error:
@@ -108,6 +129,17 @@ class Writer:
         os.close(self._file)
         if self._empty:
             self._path.unlink()
+
+
+def _write_curve(path: Path, curve: Curve) -> None:
+    """Write a curve under another name first, so that a file of that name is always whole."""
+    path.parent.mkdir(exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    with part.open("wb") as file:
+        np.save(file, curve, allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
 
 
 def merge(records: Iterable[Record]) -> dict[str, Record]:

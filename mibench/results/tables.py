@@ -47,7 +47,9 @@ def table(summary: pd.DataFrame, unit: str = "nats") -> Table:
     return Table(
         titles=titles,
         rows=rows,
-        caption=", ".join(f"{_TITLES[column]} {first[column]}" for column in fixed),
+        caption=", ".join(
+            f"{_TITLES[column]} {_shown(first[column])}" for column in fixed if pd.notna(first[column])
+        ),
         notes=_notes(summary, unit),
     )
 
@@ -58,7 +60,7 @@ def _row(row: dict[Any, Any], varying: Sequence[str], unit: str, titles: list[st
 
     mark = f" {SATURATED}" if row["saturated"] else ""
     names = (column.replace("_nats", f"_{unit}") for column in varying)
-    cells = [f"{row[name]:g}" if isinstance(row[name], float) else str(row[name]) for name in names]
+    cells = [_shown(row[name]) for name in names]
     cells += [
         _rounded(number("mean")),
         _with_error(number("bias"), number("bias_se"), sign=True) + mark,
@@ -69,6 +71,12 @@ def _row(row: dict[Any, Any], varying: Sequence[str], unit: str, titles: list[st
     if "Failed" in titles:
         cells.append(f"{row['failed']} of {row['runs']}" if row["failed"] else "0")
     return cells
+
+
+def _shown(setting: object) -> str:
+    if isinstance(setting, float):
+        return NOT_MEASURED if math.isnan(setting) else f"{setting:.10g}"
+    return str(setting)
 
 
 def _notes(summary: pd.DataFrame, unit: str) -> list[str]:

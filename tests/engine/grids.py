@@ -1,7 +1,13 @@
 """Small grids for the engine's tests."""
 
-from mibench import critics, estimators, tasks
+from mibench import critics, estimators, protocols, tasks
+from mibench.engine.plan import Pack
 from mibench.spec import grid
+
+
+def pack_of(specs_):
+    """Return one pack of runs that all have a training of their own."""
+    return Pack(tuple((spec,) for spec in specs_))
 
 
 def specs(
@@ -10,6 +16,7 @@ def specs(
     ns=(8,),
     seeds=(0,),
     critic="separable[hidden=16,embedding=4]",
+    protocol="stream",
     dim=4,
     steps=50,
     lr=None,
@@ -20,6 +27,7 @@ def specs(
         estimators=[estimators.registry.choose(name) for name in names.split()],
         tasks=[tasks.registry.choose("gaussian", dim=dim, mi=mi) for mi in mis],
         critics=[critics.registry.choose(critic)],
+        protocols=[protocols.registry.choose(protocol)],
         ns=ns,
         seeds=seeds,
         steps=steps,

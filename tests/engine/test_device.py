@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from grids import specs
+from grids import pack_of, specs
 
 import mibench
 from mibench.engine import device, train
 from mibench.engine.execute import execute
-from mibench.engine.plan import Pack, packs
+from mibench.engine.plan import packs
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 
@@ -34,7 +34,7 @@ def test_flops_are_measured():
 @pytest.mark.parametrize("name", ["infonce", "nce[k=3,normalizer=learned]", "mine", "nwj", "dv", "smile"])
 @pytest.mark.parametrize("critic", ["separable[hidden=16]", "bilinear", "joint[hidden=16]"])
 def test_captured_step_is_the_eager_one(name, critic, monkeypatch):
-    pack = Pack(tuple(specs(name, seeds=range(3), critic=critic)))
+    pack = pack_of(specs(name, seeds=range(3), critic=critic))
     cuda = torch.device("cuda", 0)
     captured = train.train(pack, cuda)
     monkeypatch.setattr(train, "captured", lambda step, *_: step)

@@ -2,12 +2,13 @@
 
 import pytest
 import torch
-from grids import specs
+from grids import pack_of, specs
 
+from mibench import estimators
 from mibench.engine import execute as execution
 from mibench.engine import plan, train
 from mibench.engine.execute import execute
-from mibench.engine.plan import Pack, packs
+from mibench.engine.plan import packs
 
 CPU = torch.device("cpu")
 LARGE = 2**40
@@ -21,13 +22,13 @@ def outcomes(specs_, budget=LARGE):
 
 def test_pack_and_alone_see_bitwise_the_same_data_and_initial_weights():
     together = specs(mis=(2.0, 6.0), seeds=range(4))
-    pack = Pack(tuple(together))
+    pack = pack_of(together)
     assert len(pack.specs) == 8
-    x, y = (torch.cat(parts, 1) for parts in zip(*train._training_data(pack, CPU), strict=True))
+    x, y = (torch.cat(parts, 1) for parts in zip(*train.fresh_data(pack, CPU, 50), strict=True))
     weights = train.initial_critic(pack)
     for run, spec in enumerate(together):
-        alone = Pack((spec,))
-        own_x, own_y = (torch.cat(parts, 1) for parts in zip(*train._training_data(alone, CPU), strict=True))
+        alone = pack_of([spec])
+        own_x, own_y = (torch.cat(parts, 1) for parts in zip(*train.fresh_data(alone, CPU, 50), strict=True))
         assert torch.equal(x[run], own_x[0])
         assert torch.equal(y[run], own_y[0])
         for key, value in train.initial_critic(alone).items():
@@ -35,8 +36,8 @@ def test_pack_and_alone_see_bitwise_the_same_data_and_initial_weights():
 
 
 def test_runs_of_different_seeds_and_levels_share_nothing():
-    pack = Pack(tuple(specs(mis=(2.0, 6.0), seeds=range(2))))
-    x, _ = next(train._training_data(pack, CPU))
+    pack = pack_of(specs(mis=(2.0, 6.0), seeds=range(2)))
+    x, _ = next(train.fresh_data(pack, CPU, 50))
     weights = train.initial_critic(pack)["g.0.weight"]
     for run in range(1, 4):
         assert not torch.isclose(x[0], x[run]).any()
@@ -47,7 +48,7 @@ def test_runs_of_different_seeds_and_levels_share_nothing():
 
 def test_training_and_read_out_data_share_nothing():
     (spec,) = specs(mis=(2.0,))
-    (task,) = Pack((spec,)).tasks
+    (task,) = pack_of([spec]).tasks
     drawn = [
         next(train.data.batches(task, spec, purpose, 10, 10, torch.float64))[0].flatten()
         for purpose in ("train", "pilot", "readout")
@@ -57,16 +58,17 @@ def test_training_and_read_out_data_share_nothing():
 
 def test_every_estimator_and_critic_meets_the_same_data():
     first, *others = specs("infonce nce mine nwj", mis=(2.0,)) + specs(mis=(2.0,), critic="bilinear")
-    expected = next(train._training_data(Pack((first,)), CPU))
+    expected = next(train.fresh_data(pack_of([first]), CPU, 50))
     for other in others:
-        x, y = next(train._training_data(Pack((other,)), CPU))
+        x, y = next(train.fresh_data(pack_of([other]), CPU, 50))
         assert torch.equal(x, expected[0])
         assert torch.equal(y, expected[1])
 
 
 @pytest.mark.parametrize("critic", CRITICS)
 @pytest.mark.parametrize(
-    "name", ["infonce", "nce[k=3,normalizer=learned]", "mine", "nwj", "dv", "js", "smile"]
+    "name",
+    ["infonce", "nce[k=3,normalizer=learned]", "mine", "nwj", "dv", "js", "smile", "tuba", "interpolated"],
 )
 def test_estimates_agree_in_a_pack_and_alone(name, critic):
     together = specs(name, seeds=range(4), critic=critic)
@@ -81,7 +83,7 @@ def test_estimates_agree_in_a_pack_and_alone(name, critic):
 
 def test_results_do_not_depend_on_the_order_of_the_grid():
     forwards = specs("infonce nwj", ns=(4, 8), seeds=range(3), steps=10)
-    one, other = outcomes(forwards), outcomes(forwards[::-1], budget=3 * Pack((forwards[0],)).bytes_a_run)
+    one, other = outcomes(forwards), outcomes(forwards[::-1], budget=3 * pack_of(forwards[:1]).bytes_a_run)
     assert one.keys() == other.keys()
     for spec in forwards:
         assert one[spec].readout.estimate == pytest.approx(other[spec].readout.estimate, abs=1e-9)
@@ -112,7 +114,7 @@ def test_learning_rates_that_diverge_are_called_so(name, lr, schedule):
 
 def test_a_pack_stops_when_no_run_is_left():
     steps = []
-    pack = Pack(tuple(specs(mis=(1e9,), steps=10_000, precision="float32")))
+    pack = pack_of(specs(mis=(1e9,), steps=10_000, precision="float32"))
     train.train(pack, CPU, steps.append)
     assert sum(steps) <= pack.steps_at_once
 
@@ -122,8 +124,8 @@ def test_out_of_memory_halves_the_pack_and_goes_on(monkeypatch):
     train_pack = execution.train
 
     def limited(pack, device, report):
-        sizes.append(len(pack.specs))
-        if len(pack.specs) > 2:
+        sizes.append(len(pack.trainings))
+        if len(pack.trainings) > 2:
             raise torch.OutOfMemoryError("out of memory")
         return train_pack(pack, device, report)
 
@@ -154,7 +156,7 @@ def test_a_run_that_raises_fails_alone(monkeypatch):
 
 def test_packs_hold_runs_of_equal_shapes_within_the_budget():
     mixed = specs("infonce nwj", ns=(4, 8), seeds=range(5))
-    largest = max(Pack((spec,)).bytes_a_run for spec in mixed)
+    largest = max(pack_of([spec]).bytes_a_run for spec in mixed)
     split = packs(mixed, 3 * largest)
     assert sorted(spec.key for pack in split for spec in pack.specs) == sorted(spec.key for spec in mixed)
     for pack in split:
@@ -166,9 +168,9 @@ def test_packs_hold_runs_of_equal_shapes_within_the_budget():
 @pytest.mark.parametrize("name", ["infonce", "nwj"])
 def test_one_step_of_a_pack_is_one_step_of_torch(name):
     """Against torch.nn and torch.optim.Adam, one run at a time, in float64."""
-    pack = Pack(tuple(specs(name, seeds=range(2), steps=3, schedule="constant", lr=0.01)))
+    pack = pack_of(specs(name, seeds=range(2), steps=3, schedule="constant", lr=0.01))
     trained = train.train(pack, CPU)
-    x, y = next(train._training_data(pack, CPU))
+    x, y = next(train.fresh_data(pack, CPU, 3))
     weights = train.initial_critic(pack)
     for run in range(len(pack.specs)):
         own = {key: value[run : run + 1].clone().requires_grad_() for key, value in weights.items()}
@@ -184,7 +186,7 @@ def test_one_step_of_a_pack_is_one_step_of_torch(name):
 
 
 def test_a_learned_normaliser_is_trained():
-    pack = Pack(tuple(specs("nce[normalizer=learned]", steps=20)))
+    pack = pack_of(specs("nce[normalizer=learned]", steps=20))
     learned = train.train(pack, CPU).learned["log_normalizer"]
     assert learned.shape == (2,)
     assert (learned != 0).all()
@@ -206,6 +208,55 @@ def test_one_cycle_rises_for_a_tenth_and_falls_to_nothing():
 
 
 def test_time_and_memory_of_a_plan_grow_with_its_runs():
-    small, large = Pack(tuple(specs(seeds=range(1)))), Pack(tuple(specs(seeds=range(8))))
+    small, large = pack_of(specs(seeds=range(1))), pack_of(specs(seeds=range(8)))
     assert large.bytes - large.fixed_bytes == 8 * (small.bytes - small.fixed_bytes)
     assert large.seconds(1e9) > small.seconds(1e9) > plan.SECONDS_A_STEP * small.first.steps
+
+
+def test_estimators_with_one_objective_share_one_training_and_are_as_if_alone(monkeypatch):
+    names = "js smile smile[tau=1] smile[tau=none] nwj"
+    together = specs(names, mis=(1.0, 2.0), seeds=range(2))
+    grouped = packs(together, LARGE)
+    assert sorted(len(pack.trainings) for pack in grouped) == [4, 4]
+    assert sorted(len(pack.specs) for pack in grouped) == [4, 16]
+    alone = {}
+    for name in names.split():
+        alone |= outcomes(specs(name, mis=(1.0, 2.0), seeds=range(2)))
+    shared = outcomes(together)
+    assert shared.keys() == alone.keys()
+    for spec in together:
+        a, b = shared[spec].readout, alone[spec].readout
+        assert (a.estimate, a.oracle, a.batches) == (b.estimate, b.oracle, b.batches)
+
+
+def test_estimators_share_a_training_only_if_their_objective_is_the_same(generator):
+    scores = torch.randn(5, 5, generator=generator, dtype=torch.float64)
+    by_name = {}
+    for name in estimators.registry.entries:
+        made = estimators.get(name)
+        by_name.setdefault(made.objective_name, []).append(made)
+    own = by_name.pop(None)
+    assert len(own) >= 7
+    for group in by_name.values():
+        values = {estimator.objective(scores, {}).item() for estimator in group}
+        assert len(values) == 1
+        assert not any(estimator.learned_tensors(3, generator) for estimator in group)
+        assert not any(estimator.carried_tensors() for estimator in group)
+
+
+def test_training_keys_tell_trainings_apart():
+    js, smile, nwj = specs("js smile[tau=1] nwj", mis=(2.0,))
+    assert plan.training_key(js) == plan.training_key(smile) != plan.training_key(nwj)
+    assert js.key != smile.key
+    stairs = specs("js", mis=(2.0, 4.0), protocol="staircase[levels=2/4]")
+    assert len({plan.training_key(spec) for spec in stairs}) == 1
+    for other in (specs("js", mis=(4.0,)), specs("js", mis=(2.0,), seeds=(1,)), stairs):
+        assert plan.training_key(other[0]) != plan.training_key(js)
+
+
+def test_a_learned_baseline_is_trained_and_is_each_runs_own():
+    pack = pack_of(specs("tuba", mis=(2.0,), seeds=range(2), steps=20))
+    before = train._initial_learned(pack)
+    assert not torch.isclose(before["log_a.0.weight"][0], before["log_a.0.weight"][1]).any()
+    learned = train.train(pack, CPU).learned
+    assert not torch.allclose(learned["log_a.2.bias"], before["log_a.2.bias"].double())

@@ -4,22 +4,22 @@ import math
 
 import pytest
 import torch
-from grids import specs
+from grids import pack_of, specs
 
 from mibench.engine import evaluate, train
 from mibench.engine.execute import execute
-from mibench.engine.plan import Pack, packs
+from mibench.engine.plan import packs
 
 CPU = torch.device("cpu")
 
 
 def read(pack):
-    return evaluate.read_out(pack, train.train(pack, CPU))
+    return list(evaluate.read_out(pack, train.train(pack, CPU)).values())
 
 
 @pytest.mark.parametrize("name", ["infonce", "nce", "nce[normalizer=learned]", "mine", "nwj"])
 def test_standard_error_reaches_its_target(name):
-    pack = Pack(tuple(specs(name, mis=(1.0, 2.0), ns=(16,), steps=100)))
+    pack = pack_of(specs(name, mis=(1.0, 2.0), ns=(16,), steps=100))
     for readout in read(pack):
         assert readout.estimate_se <= evaluate.TARGET_SE_NATS
         assert readout.estimate_se == pytest.approx(readout.batch_std / math.sqrt(readout.batches))
@@ -27,14 +27,14 @@ def test_standard_error_reaches_its_target(name):
 
 
 def test_the_number_of_batches_is_limited_where_the_variance_is_not():
-    pack = Pack(tuple(specs("mine", mis=(2.0,), ns=(8,), steps=1)))
+    pack = pack_of(specs("mine", mis=(2.0,), ns=(8,), steps=1))
     endless = torch.linspace(-1e3, 1e3, evaluate.PILOT_BATCHES)
     assert evaluate._enough(pack, endless) == evaluate.MOST_ROWS // 8
     assert evaluate._enough(pack, torch.full((9,), math.nan)) == evaluate.PILOT_BATCHES
 
 
 def test_oracle_is_the_exact_critic_on_the_very_same_batches():
-    pack = Pack(tuple(specs("infonce nwj", mis=(2.0,), steps=1)[:1]))
+    pack = pack_of(specs("infonce nwj", mis=(2.0,), steps=1)[:1])
     (readout,) = read(pack)
     batches = evaluate._batches(pack, 0, "readout", readout.batches)
     values = [
@@ -47,19 +47,19 @@ def test_oracle_is_the_exact_critic_on_the_very_same_batches():
 
 
 def test_the_exact_critic_itself_has_no_critic_gap(monkeypatch):
-    pack = Pack(tuple(specs("infonce nce", mis=(2.0,), ns=(16,), steps=1)[:1]))
+    pack = pack_of(specs("infonce nce", mis=(2.0,), ns=(16,), steps=1)[:1])
     trained = train.train(pack, CPU)
     monkeypatch.setattr(
         type(pack.critic), "scores", lambda self, parameters, x, y: pack.tasks[0].log_density_ratio(x, y)
     )
-    (readout,) = evaluate.read_out(pack, trained)
+    (readout,) = evaluate.read_out(pack, trained).values()
     assert readout.estimate == pytest.approx(readout.oracle, abs=1e-9)
     assert readout.estimate_se == pytest.approx(readout.oracle_se, abs=1e-9)
     assert readout.critic_gap_se < 1e-9
 
 
 def test_batches_of_a_run_do_not_depend_on_how_many_are_read():
-    pack = Pack(tuple(specs(mis=(2.0,))))
+    pack = pack_of(specs(mis=(2.0,)))
     few = torch.cat([x for x, _ in evaluate._batches(pack, 0, "readout", 3)])
     many = torch.cat([x for x, _ in evaluate._batches(pack, 0, "readout", 5000)])
     assert len(few) == 3
@@ -81,7 +81,7 @@ def test_batches_of_a_run_do_not_depend_on_how_many_are_read():
     ],
 )
 def test_what_does_not_count(values, oracle, constant, word):
-    message = evaluate._failure(torch.tensor(values), torch.tensor(oracle), constant)
+    message = evaluate.failure(torch.tensor(values), torch.tensor(oracle), constant)
     assert word in message
     assert bool(word) == bool(message)
 

@@ -53,7 +53,9 @@ def test_nce_reads_the_mutual_information(mi):
 
 
 @pytest.mark.parametrize("mi", [2, 4])
-@pytest.mark.parametrize("name", ["nwj", "js"])  # js is read at f + 1: I, not I - 1/e
+@pytest.mark.parametrize(
+    "name", ["nwj", "js", "tuba", "interpolated[alpha=0]"]
+)  # js is read at f + 1: I, not I - 1/e
 def test_nwj_reads_the_mutual_information(name, mi):
     mean, error = mean_and_error(values_at_exact_critic(name, mi))
     assert error < 0.03
@@ -95,3 +97,30 @@ def test_donsker_varadhan_on_a_batch_errs_upwards(mi):
     assert mean > joint  # E[-log of a mean] > -log of the expectation, on the very same batches
     if mi == 2:
         assert abs(mean - mi) < 0.02 + 3 * error  # the bias is Var(mean r) / 2, small here
+
+
+@pytest.mark.parametrize(("mi", "expected"), INFONCE.items())
+def test_interpolated_tends_to_infonce(mi, expected):
+    mean, error = mean_and_error(values_at_exact_critic("interpolated[alpha=1]", mi))
+    assert abs(mean - expected) < 3 * math.hypot(error, TABLE_SE)
+    near, its_error = mean_and_error(values_at_exact_critic(f"interpolated[alpha={1 - 1e-15}]", mi))
+    assert abs(near - expected) < 3 * math.hypot(its_error, TABLE_SE)
+
+
+@pytest.mark.parametrize("mi", [2, 4, 6, 8, 10])
+def test_interpolated_tends_to_nwj(mi):
+    nwj, zero, near = (
+        values_at_exact_critic(name, mi, batches=1000)
+        for name in ("nwj", "interpolated[alpha=0]", "interpolated[alpha=1e-9]")
+    )
+    assert torch.allclose(zero, nwj, atol=1e-9)  # on every batch, not only in the mean
+    assert abs(near.median() - nwj.median()) < 0.01
+
+
+def test_interpolated_lies_between():
+    means = [
+        values_at_exact_critic(f"interpolated[alpha={alpha}]", 6, batches=1000).mean().item()
+        for alpha in (1, 0.5, 0.1, 0.01)
+    ]
+    assert means == sorted(means)
+    assert means[-1] < 6

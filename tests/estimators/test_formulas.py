@@ -15,6 +15,14 @@ NAIVE = {
     "dv": naive.donsker_varadhan,
     "nwj": naive.nwj,
     "js": naive.js,
+    "tuba": naive.tuba,
+    "interpolated": lambda scores: naive.interpolated(scores, 0.5),
+    "interpolated[alpha=0.01]": lambda scores: naive.interpolated(scores, 0.01),
+    "interpolated[alpha=0.99]": lambda scores: naive.interpolated(scores, 0.99),
+    "interpolated[alpha=0]": naive.tuba,
+    "interpolated[alpha=1]": lambda scores: naive.infonce(
+        [list(column) for column in zip(*scores, strict=True)]
+    ),
     "smile[tau=1]": lambda scores: naive.smile(scores, 1),
     "smile": lambda scores: naive.smile(scores, 5),
     "smile[tau=none]": naive.donsker_varadhan,
@@ -44,7 +52,7 @@ def test_smile_clips_where_the_scores_are_large(scores):
     assert loose == pytest.approx(estimators.get("dv").estimate(scores).item(), abs=1e-12)
 
 
-@pytest.mark.parametrize("name", ["infonce", "nwj", "dv"])
+@pytest.mark.parametrize("name", ["infonce", "nwj", "dv", "tuba", "interpolated"])
 def test_objective_is_the_read_out(name, scores):
     estimator = estimators.get(name)
     assert torch.equal(estimator.objective(scores, {}), estimator.estimate(scores))
@@ -78,9 +86,7 @@ def test_temperature_divides_the_scores(scores):
     assert estimate == pytest.approx(naive.infonce((4 * scores).tolist()), abs=1e-12)
 
 
-@pytest.mark.parametrize(
-    "name", ["infonce", "infonce[symmetric=true]", "nce", "mine", "nwj", "dv", "js", "smile"]
-)
+@pytest.mark.parametrize("name", [*NAIVE, "infonce[symmetric=true]", "nce"])
 def test_leading_axes_do_not_mix(name, generator):
     scores = torch.randn(3, 4, 6, 6, generator=generator, dtype=torch.float64)
     estimator = estimators.get(name)
@@ -90,7 +96,7 @@ def test_leading_axes_do_not_mix(name, generator):
         assert torch.allclose(together[index], estimator.estimate(scores[index]), atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["infonce", "nce", "mine", "nwj", "dv", "js", "smile"])
+@pytest.mark.parametrize("name", ["nce", *NAIVE])
 def test_read_out_of_float32_scores_is_float64(name, generator):
     scores = torch.randn(6, 6, generator=generator)
     assert estimators.get(name).estimate(scores).dtype == torch.float64
@@ -130,7 +136,7 @@ def test_nwj_at_its_best_constant_is_donsker_varadhan(scores):
     assert nwj.estimate(scores + best - 0.1) < nwj.estimate(scores + best)
 
 
-@pytest.mark.parametrize("name", ["infonce", "mine", "nwj", "nce", "dv", "js", "smile"])
+@pytest.mark.parametrize("name", ["nce", *NAIVE])
 def test_a_critic_that_ignores_its_input_reads_zero(name):
     estimator = estimators.get(name)
     scores = estimator.optimal_critic(torch.zeros(5, 5, dtype=torch.float64))
@@ -182,7 +188,48 @@ def test_mine_keeps_one_average_a_run(generator):
 def test_learned_normaliser_shifts_each_run_by_its_own(generator):
     estimator = estimators.get("nce[normalizer=learned]")
     scores = torch.randn(2, 4, 4, generator=generator)
-    corrected = estimator.corrected(scores, {"log_normalizer": torch.tensor([1.0, -2.0])})
+    y = torch.randn(2, 4, 3, generator=generator)
+    corrected = estimator.corrected(scores, y, {"log_normalizer": torch.tensor([1.0, -2.0])})
     assert torch.allclose(corrected[0], scores[0] - 1)
     assert torch.allclose(corrected[1], scores[1] + 2)
-    assert estimators.get("nce").learned_tensors() == {}
+    assert estimators.get("nce").learned_tensors(3, generator) == {}
+
+
+@pytest.mark.parametrize("alpha", [0.01, 0.5, 0.99, 1.0])
+@pytest.mark.parametrize("n", [2, 64])
+def test_interpolated_stays_below_one_more_than_the_papers_ceiling_on_a_batch(alpha, n, generator):
+    estimator = estimators.get("interpolated", alpha=alpha)
+    assert estimator.ceiling(n) == math.log(n / alpha) + (alpha < 1)
+    for scale in (1, 10, 100):
+        scores = scale * torch.randn(50, n, n, generator=generator) + 3 * scale * torch.eye(n)
+        assert (estimator.estimate(scores) <= estimator.ceiling(n) + 1e-12).all()
+    perfect = torch.full((n, n), -1e3).fill_diagonal_(1e3)
+    assert estimator.estimate(perfect).item() == pytest.approx(estimator.ceiling(n))
+    assert estimators.get("interpolated[alpha=0]").ceiling(n) is None
+
+
+@pytest.mark.parametrize("name", ["tuba", "interpolated"])
+def test_the_baseline_of_y_is_subtracted_from_its_column_of_each_run(name, generator):
+    estimator = estimators.get(name)
+    runs, n, dim_y = 2, 4, 3
+    own = [estimator.learned_tensors(dim_y, generator) for _ in range(runs)]
+    learned = {key: torch.stack([run[key] for run in own]) for key in own[0]}
+    scores, y = torch.randn(runs, n, n, generator=generator), torch.randn(runs, n, dim_y, generator=generator)
+    corrected = estimator.corrected(scores, y, learned)
+    for run in range(runs):
+        for j in range(n):
+            layer = y[run, j : j + 1]
+            for depth in range(3):
+                layer = layer @ own[run][f"log_a.{depth}.weight"] + own[run][f"log_a.{depth}.bias"]
+                layer = layer.relu() if depth < 2 else layer
+            for i in range(n):
+                assert corrected[run, i, j].item() == pytest.approx(
+                    (scores[run, i, j] - layer).item(), abs=1e-5
+                )
+
+
+def test_mine_is_validated_by_its_estimate(scores):
+    mine = estimators.get("mine")
+    assert mine.criterion(scores).item() == pytest.approx(mine.estimate(scores).item())
+    js = estimators.get("js")
+    assert js.criterion(scores).item() == pytest.approx(naive.jensen_shannon(scores.tolist()), abs=1e-12)

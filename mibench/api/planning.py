@@ -1,0 +1,221 @@
+"""From what a user says to a grid of runs that has been checked."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from mibench import critics, estimators, protocols, tasks
+from mibench.engine import device as devices
+from mibench.engine.plan import Pack, packs
+from mibench.errors import UsageError, unknown
+from mibench.protocols import Samples, Staircase, Stream
+from mibench.registry import Choice, option_rows, parse, real_number, split_names, whole_number
+from mibench.spec import PRECISIONS, SCHEDULES, RunSpec, grid
+
+if TYPE_CHECKING:
+    import torch
+
+T = TypeVar("T")
+OneOrMore: TypeAlias = T | Iterable[T]
+
+DEFAULT_MI_NATS = (2.0, 4.0, 6.0, 8.0, 10.0)
+DEFAULT_N = (16, 32, 64, 128)
+DEFAULT_SEEDS = 3
+DEFAULT_STEPS = {Stream.name: 1000, Staircase.name: 20_000, Samples.name: 1000}
+DEFAULT_SCHEDULE = {Stream.name: "one-cycle", Staircase.name: "constant", Samples.name: "one-cycle"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A grid that has been checked, and how it would run.
+
+    Attributes:
+        specs: every run of the grid.
+        device: where it would run; `device_message` says how that was chosen.
+    """
+
+    specs: tuple[RunSpec, ...]
+    device: torch.device
+    device_message: str
+
+    def packs(self, specs: Sequence[RunSpec] | None = None) -> list[Pack]:
+        """Return the packs in which the given runs, or all, would train."""
+        return packs(self.specs if specs is None else specs, devices.budget_bytes(self.device))
+
+
+def plan(
+    estimator: OneOrMore[str] = "infonce",
+    task: OneOrMore[str] = "gaussian",
+    *,
+    dim: OneOrMore[int | str] | None = None,
+    mi: OneOrMore[float | str] | None = None,
+    rho: OneOrMore[float | str] | None = None,
+    n: OneOrMore[int | str] = DEFAULT_N,
+    critic: OneOrMore[str] = "separable",
+    protocol: OneOrMore[str] | None = None,
+    samples: OneOrMore[int | str] | None = None,
+    steps: int | str | None = None,
+    seeds: OneOrMore[int | str] = DEFAULT_SEEDS,
+    lr: float | str | None = None,
+    schedule: str | None = None,
+    precision: str = "float32",
+    device: str = "auto",
+) -> Plan:
+    """Check a grid and return its plan; nothing is trained or written. For the arguments see `run`.
+
+    Raises:
+        UsageError: whatever is wrong with the arguments, the first of it.
+    """
+    chosen_estimators = [estimators.registry.choose(name) for name in _names(estimator)]
+    chosen_critics = [critics.registry.choose(name) for name in _names(critic)]
+    chosen_tasks = [
+        choice
+        for name in _names(task)
+        for choice in _levels(name, _given(dim, "dim"), _given(mi, "mi"), _given(rho, "rho"))
+    ]
+    ns = [whole_number(value, "n", least=2) for value in _items(n)]
+    for choice in chosen_estimators:
+        for size in ns:
+            estimators.registry.make(choice).check(size)
+    rate = None if lr is None else real_number(lr, "lr")
+    if rate is not None and rate <= 0:
+        raise UsageError(f"lr must be positive, not {rate:g}.", "Give a learning rate above 0.")
+    specs: list[RunSpec] = []
+    for followed in _protocols(protocol, samples, mi):
+        count = DEFAULT_STEPS[followed.name] if steps is None else whole_number(steps, "steps", least=1)
+        for size in ns:
+            protocols.registry.make(followed).check(size, count)
+        specs += grid(
+            estimators=_some(chosen_estimators, "estimator"),
+            tasks=_on_stairs(followed, chosen_tasks),
+            critics=_some(chosen_critics, "critic"),
+            protocols=[followed],
+            ns=_some(ns, "n"),
+            seeds=_some(_seeds(seeds), "seed"),
+            steps=count,
+            lr=rate,
+            schedule=one_of(schedule or DEFAULT_SCHEDULE[followed.name], "schedule", SCHEDULES),
+            precision=one_of(precision, "precision", PRECISIONS),
+        )
+    chosen_device, message = devices.resolve(device)
+    if precision == "tf32" and chosen_device.type != "cuda":
+        raise UsageError(
+            f"precision tf32 needs a CUDA device, not {chosen_device}.",
+            "Give --precision float32.",
+        )
+    planned = Plan(tuple(specs), chosen_device, message)
+    _check_memory(planned)
+    return planned
+
+
+def _names(value: OneOrMore[str]) -> list[str]:
+    texts = [value] if isinstance(value, str) else list(value)
+    return [name for text in texts for name in split_names(text)]
+
+
+def _items(value: Any) -> list[Any]:  # noqa: ANN401 - a value, a text of values, or many of either
+    """Return the items of `4`, `"2,4"`, `[2, 4]` or `["2,4", "6"]`."""
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",")]
+    if isinstance(value, Iterable):
+        return [item for part in value for item in _items(part)]
+    return [value]
+
+
+def _some(items: list[T], what: str) -> list[T]:
+    if not items:
+        raise UsageError(f"No {what} is given.", f"Give at least one {what}.")
+    return items
+
+
+def _given(value: Any, what: str) -> list[Any]:  # noqa: ANN401
+    """Return the items of a value, which may be left out (None) but not be an empty list."""
+    return [] if value is None else _some(_items(value), what)
+
+
+def one_of(value: str, what: str, allowed: Collection[str]) -> str:
+    """Return a value that is among those allowed, or raise a UsageError that names the nearest."""
+    if value not in allowed:
+        raise unknown(what, value, allowed, f"It is one of: {', '.join(allowed)}.")
+    return value
+
+
+def _protocols(protocol: OneOrMore[str] | None, samples: Any, mi: Any) -> list[Choice]:  # noqa: ANN401
+    """Return the protocols at every size of the data set; a size alone asks for `samples`."""
+    names = (
+        _names(protocol) if protocol is not None else [Samples.name if samples is not None else Stream.name]
+    )
+    sizes, chosen = _given(samples, "samples"), []
+    for name in _some(names, "protocol"):
+        bare, _ = parse(name, "protocol")
+        if bare == Samples.name:
+            chosen += [protocols.registry.choose(name, size=size) for size in sizes or [None]]
+        elif bare == Staircase.name and mi is not None:
+            chosen.append(protocols.registry.choose(name, levels="/".join(map(str, _given(mi, "mi")))))
+        else:
+            chosen.append(protocols.registry.choose(name))
+    if sizes and not any(choice.name == Samples.name for choice in chosen):
+        raise UsageError(
+            f"samples are given, and the protocol is {', '.join(names)}.",
+            "Give --protocol samples, or leave out --samples.",
+        )
+    return chosen
+
+
+def _on_stairs(protocol: Choice, chosen: Sequence[Choice]) -> list[Choice]:
+    """Return the tasks of a grid: on the staircase, each at the level of every stair."""
+    if protocol.name != Staircase.name:
+        return _some(list(chosen), "task")
+    made = protocols.registry.make(protocol)
+    assert isinstance(made, Staircase)
+    found = []
+    for choice in chosen:
+        options = dict(choice.options)
+        if "mi" not in options or options.get("rho") is not None:
+            raise UsageError(
+                f"The staircase needs a task that is given by its true MI; {choice.label!r} is not.",
+                "Give --task gaussian or cubic with --mi, or another --protocol.",
+            )
+        found += [tasks.registry.choose(choice.name, **options | {"mi": level}) for level in made.stairs]
+    return list(dict.fromkeys(_some(found, "task")))
+
+
+def _seeds(value: OneOrMore[int | str]) -> list[int]:
+    """Return the seeds of `3` (0, 1, 2), `"2:5"` (2, 3, 4) or a list of them."""
+    items = _items(value)
+    if len(items) == 1 and isinstance(items[0], str) and ":" in items[0]:
+        first, _, end = items[0].partition(":")
+        start = whole_number(first or 0, "first seed", least=0)
+        return list(range(start, whole_number(end, "end of the seeds", least=start + 1)))
+    if len(items) == 1 and (not isinstance(value, Iterable) or isinstance(items[0], str)):
+        return list(range(whole_number(items[0], "seeds", least=1)))
+    return [whole_number(item, "seed", least=0) for item in items]
+
+
+def _levels(name: str, dims: list[Any], mis: list[Any], rhos: list[Any]) -> list[Choice]:
+    """Return a task at every combination of dimension and level of information."""
+    if mis and rhos:
+        raise UsageError("mi and rho are given together.", "Give one: each determines the other.")
+    bare, given = parse(name, "task")
+    options = [row[0] for row in option_rows(tasks.registry.load(bare))]
+    if "mi" in options and not (mis or rhos or {"mi", "rho"} & given.keys()):
+        mis = list(DEFAULT_MI_NATS)
+    levels = [{"mi": mi} for mi in mis] or [{"rho": rho} for rho in rhos] or [{}]
+    return [tasks.registry.choose(name, dim=dim, **level) for dim in dims or [None] for level in levels]
+
+
+def _check_memory(planned: Plan) -> None:
+    """Refuse a grid in which a single run needs more memory than there is."""
+    there = devices.memory_bytes(planned.device)
+    for spec in planned.specs:
+        needed = Pack(((spec,),)).bytes
+        if needed > there:
+            raise UsageError(
+                f"One run at n = {spec.n} with critic {spec.critic.label!r} needs about "
+                f"{needed / 2**30:.0f} GiB; {planned.device} has {there / 2**30:.0f} GiB.",
+                "Give a smaller n, dim or critic.",
+            )

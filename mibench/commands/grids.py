@@ -1,0 +1,75 @@
+"""What the commands that train have in common: a dry run, the run itself, and what they say of failures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from mibench.commands.console import ANSWERED_NO, INTERRUPTED, progress, say
+
+if TYPE_CHECKING:
+    from mibench.api import Plan
+    from mibench.results.record import Record
+
+
+def dry_run(planned: Plan, out: Path, rerun: str, as_json: bool) -> None:
+    """Show what a grid would take, given what is finished in a store."""
+    from mibench.api.running import cost, select
+    from mibench.results.store import Store
+
+    estimate = cost(planned, select(planned, Store(out).load(), rerun))
+    if as_json:
+        typer.echo(json.dumps(estimate))
+        return
+    typer.echo(planned.device_message)
+    typer.echo(f"runs: {estimate['runs']} ({estimate['finished']} of the grid are left as they are)")
+    typer.echo(f"trainings: {estimate['trainings']} (estimators with one objective share one)")
+    typer.echo(f"packs: {estimate['packs']}, of up to {estimate['largest_pack']} trainings")
+    typer.echo(f"time: about {estimate['seconds']:.0f} s")
+    typer.echo(
+        f"memory: about {estimate['memory_mib']:.0f} MiB "
+        f"({estimate['pack_mib']:.0f} MiB of it for the largest pack)"
+    )
+
+
+def run_grid(planned: Plan, out: Path, rerun: str, quiet: bool) -> list[Record]:
+    """Run what a store does not have of a grid, and return the records of all that there now are."""
+    from mibench.api.running import execute, select
+    from mibench.results.store import Store
+
+    store = Store(out)
+    known = store.load()
+    selected = select(planned, known, rerun)
+    if not selected:
+        records = execute(planned, selected, known)
+        if rerun == "failed":
+            say("No run of this grid failed before, so nothing is run.")
+        else:
+            say(f"{len(records)} of {len(planned.specs)} runs are finished in {out}, none is left to run.")
+        return records
+    with store.writer() as writer:
+        say(planned.device_message)
+        try:
+            with progress(planned, selected, quiet) as report:
+                return execute(planned, selected, known, writer.append, report)
+        except KeyboardInterrupt:
+            kept = len(planned.specs) - len(select(planned, store.load(), "never"))
+            say(f"Interrupted. {kept} of {len(planned.specs)} runs are finished and kept in {out}.")
+            say("The same command goes on from there.")
+            raise typer.Exit(INTERRUPTED) from None
+
+
+def end_with_failures(records: list[Record]) -> None:
+    """Say which runs failed, the first few in words, and end with status 1 if any did."""
+    failures = [record for record in records if record.status != "ok"]
+    for record in failures[:5]:
+        say(
+            f"{record.status}: {record.estimator}, true MI {record.true_mi_nats:g}, n = {record.n}, "
+            f"seed {record.seed}: {record.message}"
+        )
+    if failures:
+        say(f"{len(failures)} of {len(records)} runs failed.")
+        raise typer.Exit(ANSWERED_NO)

@@ -1,0 +1,97 @@
+"""`mibench list`, `describe` and `info`: what there is."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mibench.commands.console import Debug, Json, explained
+from mibench.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from mibench.registry import Registry
+
+
+@explained
+def list_names(
+    kind: Annotated[str, typer.Argument(help="estimators, tasks, critics or protocols")],
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """List the estimators, tasks, critics or protocols, those of installed plug-ins included."""
+    registries = {f"{name}s": registry for name, registry in _registries().items()}
+    if kind not in registries:
+        raise unknown("kind", kind, registries, f"It is one of: {', '.join(registries)}.")
+    entries = registries[kind].entries
+    if as_json:
+        rows = [{"name": e.name, "summary": e.summary, "origin": e.origin} for e in entries.values()]
+        typer.echo(json.dumps(rows))
+        return
+    width = max(map(len, entries), default=0)
+    for entry in entries.values():
+        typer.echo(f"{entry.name:<{width}}  {entry.summary}")
+
+
+@explained
+def describe(
+    name: Annotated[str, typer.Argument(help="An estimator, a task, a critic or a protocol.")],
+    bibtex: Annotated[bool, typer.Option("--bibtex", help="Show the BibTeX entry alone.")] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Describe an estimator, a task, a critic or a protocol: formula, ceiling, bias, options, reference."""
+    from mibench.registry import describe_class, parse
+
+    bare, _ = parse(name, "estimator, task or critic")
+    registries = _registries()
+    known = {entry: registry for registry in registries.values() for entry in registry.entries}
+    if bare not in known:
+        raise unknown("name", bare, known, "'mibench list estimators' (tasks, critics) shows all.")
+    known[bare].choose(name)
+    facts = describe_class(known[bare].kind, known[bare].load(bare))
+    if bibtex:
+        if "bibtex" not in facts:
+            raise UsageError(f"{bare!r} has no BibTeX entry.", "Estimators have one.")
+        typer.echo(facts["bibtex"])
+    elif as_json:
+        typer.echo(json.dumps(facts))
+    else:
+        _show_facts(facts)
+
+
+def _show_facts(facts: dict[str, Any]) -> None:
+    options = facts.pop("options")
+    facts.pop("bibtex", None)
+    typer.echo(f"{facts.pop('name')} ({facts.pop('kind')}): {facts.pop('summary')}")
+    for key, value in facts.items():
+        typer.echo(f"  {key + ':':<11} {value}")
+    typer.echo("  options:" + ("" if options else "    none"))
+    for option in options:
+        typer.echo(f"    {option['name']}={option['default']}: {option['help']}")
+
+
+@explained
+def info(as_json: Json = False, debug: Debug = False) -> None:
+    """Show versions, devices, threads and plug-ins."""
+    from mibench.api.running import environment
+
+    facts = environment()
+    if as_json:
+        typer.echo(json.dumps(facts))
+        return
+    for key, value in facts.items():
+        items = value if isinstance(value, list) else [value]
+        typer.echo(f"{key + ':':<12} {', '.join(map(str, items)) or 'none'}")
+
+
+def _registries() -> dict[str, Registry[Any]]:
+    from mibench import critics, estimators, protocols, tasks
+
+    return {
+        "estimator": estimators.registry,
+        "task": tasks.registry,
+        "critic": critics.registry,
+        "protocol": protocols.registry,
+    }
