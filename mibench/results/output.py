@@ -5,9 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from mibench.results import figures, tables
 from mibench.results.statistics import in_unit, summarise
+
+
+def drawn(summary: pd.DataFrame, unit: str = "nats") -> dict[str, Figure]:
+    """Return the figures that a summary has enough for, by name."""
+    return {
+        "bias_vs_n": figures.bias_vs_n(summary, unit),
+        "estimate_vs_true": figures.estimate_vs_true(summary, unit),
+    }
 
 
 def write_tables(records: pd.DataFrame, folder: Path, unit: str = "nats") -> list[Path]:
@@ -23,6 +32,6 @@ def write_tables(records: pd.DataFrame, folder: Path, unit: str = "nats") -> lis
     for name, text in texts.items():
         (folder / name).write_text(text, "utf-8")
         paths.append(folder / name)
-    paths += figures.save(figures.bias_vs_n(summary, unit), folder / "bias_vs_n")
-    paths += figures.save(figures.estimate_vs_true(summary, unit), folder / "estimate_vs_true")
+    for name, figure in drawn(summary, unit).items():
+        paths += figures.save(figure, folder / name)
     return paths
