@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mibench import critics, estimators, tasks
     from mibench.api import plan, run
+    from mibench.api.comparing import compare
     from mibench.errors import UsageError
     from mibench.results.statistics import summarise
 
 __version__ = "0.1.0"
 
 _FROM = {
+    "compare": "mibench.api.comparing",
     "plan": "mibench.api",
     "run": "mibench.api",
     "summarise": "mibench.results.statistics",
@@ -29,7 +31,7 @@ _FROM = {
 }
 _PARTS = ("critics", "estimators", "tasks")
 
-__all__ = ["UsageError", "critics", "estimators", "plan", "run", "summarise", "tasks"]
+__all__ = ["UsageError", "compare", "critics", "estimators", "plan", "run", "summarise", "tasks"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever has that name

@@ -8,6 +8,7 @@ import typer
 
 from mibench import __version__
 from mibench.commands import names
+from mibench.commands.compare import compare
 from mibench.commands.run import run
 
 app = typer.Typer(
@@ -19,9 +20,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-app.command(epilog="Example: mibench run -e infonce,nwj --mi 2,4,6 -n 16,64 --critic joint --out my-results")(
-    run
-)
+app.command(epilog="Example: mibench run -e infonce,nwj --mi 2,4,6 -n 16,64 --critic joint --out here")(run)
+app.command(epilog="Example: mibench compare infonce nwj js smile --mi 2,4,6 --out here")(compare)
 app.command("list")(names.list_names)
 app.command()(names.describe)
 app.command()(names.info)

@@ -68,7 +68,7 @@ def plan(
     Raises:
         UsageError: whatever is wrong with the arguments, the first of it.
     """
-    chosen_estimators = [estimators.registry.choose(name) for name in _names(estimator)]
+    chosen = chosen_estimators(estimator)
     chosen_critics = [critics.registry.choose(name) for name in _names(critic)]
     chosen_tasks = [
         choice
@@ -76,7 +76,7 @@ def plan(
         for choice in _levels(name, _given(dim, "dim"), _given(mi, "mi"), _given(rho, "rho"))
     ]
     ns = [whole_number(value, "n", least=2) for value in _items(n)]
-    for choice in chosen_estimators:
+    for choice in chosen:
         for size in ns:
             estimators.registry.make(choice).check(size)
     rate = None if lr is None else real_number(lr, "lr")
@@ -88,7 +88,7 @@ def plan(
         for size in ns:
             protocols.registry.make(followed).check(size, count)
         specs += grid(
-            estimators=_some(chosen_estimators, "estimator"),
+            estimators=chosen,
             tasks=_on_stairs(followed, chosen_tasks),
             critics=_some(chosen_critics, "critic"),
             protocols=[followed],
@@ -108,6 +108,15 @@ def plan(
     planned = Plan(tuple(specs), chosen_device, message)
     _check_memory(planned)
     return planned
+
+
+def chosen_estimators(names: OneOrMore[str]) -> list[Choice]:
+    """Return the estimators of one or more texts of names.
+
+    Raises:
+        UsageError: there is none, or one is unknown.
+    """
+    return _some([estimators.registry.choose(name) for name in _names(names)], "estimator")
 
 
 def _names(value: OneOrMore[str]) -> list[str]:

@@ -114,5 +114,5 @@ def show_table(shown: Table) -> None:
         grid.add_row(*row)
     # A number is never cut: a table that is too wide for the terminal runs over.
     wide = Console().options.update(width=1000)
-    natural = Measurement.get(Console(), wide, grid).maximum
+    natural = Measurement.get(Console(), wide, grid).maximum + 2 * len(shown.titles)
     Console(highlight=False, width=natural).print(grid, markup=False)

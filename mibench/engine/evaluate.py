@@ -86,12 +86,12 @@ class Readers:
         estimator = self._pack.readers[choice]
         return torch.cat([estimator.estimate(part) for part in torch.split(chosen, self._at_once)])
 
-    def by_seat(self, values: Mapping[Choice, list[Tensor]]) -> dict[Seat, Tensor]:
-        """Return what was read batch by batch as one tensor a seat, on the CPU."""
+    def by_seat(self, values: Mapping[Choice, Tensor]) -> dict[Seat, Tensor]:
+        """Return what was read, (batches, runs) for each estimator, as one tensor a seat, on the CPU."""
         return {
             (choice, place): column
             for choice, read in values.items()
-            for place, column in zip(self.seats[choice], torch.stack(read).cpu().unbind(1), strict=True)
+            for place, column in zip(self.seats[choice], read.cpu().unbind(1), strict=True)
         }
 
 
@@ -155,7 +155,8 @@ def _values(
         for choice, read in values.items():
             if batch < most[choice]:
                 read.append(readers.read(choice, scores))
-    return {seat: column[: counts[seat]] for seat, column in readers.by_seat(values).items()}
+    whole = {choice: torch.stack(read) for choice, read in values.items()}
+    return {seat: column[: counts[seat]] for seat, column in readers.by_seat(whole).items()}
 
 
 def _constant(pack: Pack, trained: Trained) -> list[bool]:

@@ -146,7 +146,7 @@ def _values(pack: Pack, trained: Trained, part: data.Batches) -> dict[Seat, Tens
         scores = scores_of(pack, trained.critic, trained.learned, x, y)
         for choice, read in values.items():
             read.append(readers.read(choice, scores))
-    return readers.by_seat(values)
+    return readers.by_seat({choice: torch.stack(read) for choice, read in values.items()})
 
 
 @torch.no_grad()

@@ -13,7 +13,6 @@ from mibench.engine.evaluate import Readers, Readout, failure, read_exactly, sta
 from mibench.engine.plan import Pack
 from mibench.engine.train import Critics, Report, Trained, fresh_data, train
 from mibench.protocols import Staircase
-from mibench.registry import Choice
 from mibench.spec import RunSpec
 
 BLOCKS = 20
@@ -27,11 +26,15 @@ def climb(pack: Pack, device: torch.device, report: Report) -> tuple[Trained, di
     stairs = {level: pack.at(level) for level in protocol.stairs}
     steps = pack.first.steps // len(stairs)
     readers = Readers(pack)
-    values: dict[Choice, list[Tensor]] = {choice: [] for choice in readers.seats}
+    # What is never reached, since every run of the pack has diverged, stays NaN.
+    values = {
+        choice: torch.full((pack.first.steps, len(places)), math.nan, dtype=torch.float64, device=device)
+        for choice, places in readers.seats.items()
+    }
 
     def watch(step: int, scores: Tensor, critics: Critics) -> bool:
         for choice, read in values.items():
-            read.append(readers.read(choice, scores))
+            read[step - 1] = readers.read(choice, scores)
         return False
 
     feed = chain.from_iterable(fresh_data(stair, device, steps) for stair in stairs.values())
@@ -52,10 +55,8 @@ def climb(pack: Pack, device: torch.device, report: Report) -> tuple[Trained, di
 def _read(curve: Tensor, oracle: Tensor, level: slice, protocol: Staircase) -> Readout:
     """Return the read-out of one level of a curve, given the oracle on the batches of its tail."""
     # Smoothed as a whole, so that a level begins where the one before it ended, as in the papers' figures.
-    smoothed = torch.from_numpy(pd.Series(curve.numpy()).ewm(span=protocol.span).mean().to_numpy())
+    smoothed = torch.from_numpy(pd.Series(curve.numpy()).ewm(span=protocol.span).mean().to_numpy(copy=True))
     values, raw = smoothed[level][-len(oracle) :], curve[level][-len(oracle) :]
-    if len(raw) < len(oracle):  # every run of the pack diverged before
-        values = raw = torch.full_like(oracle, math.nan)
     return Readout(
         estimate=values.mean().item(),
         estimate_se=_blocked_error(raw),

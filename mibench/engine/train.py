@@ -70,24 +70,25 @@ def train(
     if device.type == "cpu":
         keep_freed_memory()
     critics = Critics(pack, device)
-    history: list[Tensor] = []
+    # One tensor for the whole history: small ones, kept step by step, would leave holes between large ones.
+    finite = torch.ones(pack.first.steps, len(pack.trainings), dtype=torch.bool, device=device)
+    step = 0
     ended = False
     for x, y in feed or fresh_data(pack, device, pack.first.steps):
-        before = len(history)
+        before = step
         for batch_x, batch_y in zip(x.unbind(1), y.unbind(1), strict=True):
-            rate = learning_rate(pack.first, len(history))
-            objective, scores = critics.step(batch_x, batch_y, rate)
-            history.append(objective)
-            if ended := watch(len(history), scores, critics):
+            objective, scores = critics.step(batch_x, batch_y, learning_rate(pack.first, step))
+            finite[step] = objective.isfinite()
+            step += 1
+            if ended := watch(step, scores, critics):
                 break
-        report(len(history) - before)
-        if ended or not torch.stack(history[before:]).isfinite().all(0).any():
+        report(step - before)
+        if ended or not finite[before:step].all(0).any():
             break  # nothing is left to train
-    finite = torch.stack(history).isfinite().cpu()
     return Trained(
         critic={key: value.detach() for key, value in critics.critic.items()},
         learned={key: value.detach() for key, value in critics.learned.items()},
-        diverged_at=[_first_false(flags) for flags in finite.unbind(1)],
+        diverged_at=[_first_false(flags) for flags in finite.cpu().unbind(1)],
     )
 
 
@@ -148,7 +149,7 @@ class Critics:
         """Take one step on x (R, n, dim_x) and y (R, n, dim_y).
 
         Returns each run's objective (R) and scores (R, n, n) before it; where the step is captured, the next
-        one overwrites the scores.
+        one overwrites them.
         """
         if self.lr is None:
             self.optimizer.param_groups[0]["lr"] = lr
@@ -156,8 +157,7 @@ class Critics:
         self.lr.fill_(lr)
         if self._captured is None:
             self._captured = captured(self._step, x, y, self._state)
-        objective, scores = self._captured(x, y)
-        return objective.clone(), scores
+        return self._captured(x, y)
 
     def scores(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the scores of every run as objective and read-out see them."""

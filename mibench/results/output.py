@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mibench.results import figures, tables
+from mibench.results import comparison_tables, figures, tables
+from mibench.results.comparison import Comparison
 from mibench.results.statistics import in_unit, summarise
 
 
 def drawn(summary: pd.DataFrame, unit: str = "nats") -> dict[str, Figure]:
     """Return the figures that a summary has enough for, by name."""
-    return {
+    found = {
         "bias_vs_n": figures.bias_vs_n(summary, unit),
         "estimate_vs_true": figures.estimate_vs_true(summary, unit),
+        "error_split": figures.error_split(summary, unit),
     }
+    if summary["samples"].notna().any():
+        found["bias_vs_samples"] = figures.bias_vs_samples(summary, unit)
+    if summary["estimator"].nunique() > 1:
+        found["metrics_vs_true"] = figures.metrics_vs_true(summary, unit)
+    return found
 
 
 def write_tables(records: pd.DataFrame, folder: Path, unit: str = "nats") -> list[Path]:
@@ -28,10 +36,30 @@ def write_tables(records: pd.DataFrame, folder: Path, unit: str = "nats") -> lis
         "table.md": tables.markdown(shown),
         "table.tex": tables.latex(shown),
     }
+    return _write(folder, texts, drawn(summary, unit))
+
+
+def write_comparison(comparison: Comparison, folder: Path, unit: str = "nats") -> list[Path]:
+    """Write a comparison's tables and figures, and return the paths."""
+    shown = [comparison_tables.cells_table(comparison, unit), comparison_tables.pairs_table(comparison, unit)]
+    texts = {
+        "comparison.csv": in_unit(comparison.cells, unit).to_csv(index=False),
+        "pairs.csv": in_unit(comparison.pairs, unit).to_csv(index=False),
+        "comparison.md": "\n".join(map(tables.markdown, shown)),
+        "comparison.tex": comparison_tables.latex(comparison, unit),
+    }
+    drawn = {
+        "metrics_vs_true": figures.metrics_vs_true(comparison.cells, unit),
+        "error_split": figures.error_split(comparison.cells, unit),
+    }
+    return _write(folder, texts, drawn)
+
+
+def _write(folder: Path, texts: Mapping[str, str], drawn: Mapping[str, Figure]) -> list[Path]:
     paths = []
     for name, text in texts.items():
         (folder / name).write_text(text, "utf-8")
         paths.append(folder / name)
-    for name, figure in drawn(summary, unit).items():
+    for name, figure in drawn.items():
         paths += figures.save(figure, folder / name)
     return paths

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+
+Numbers = NDArray[np.float64]
 
 CELL = [
     "estimator",
@@ -38,7 +42,8 @@ def summarise(records: pd.DataFrame) -> pd.DataFrame:
       for a single seed);
     * `bias_nats` = mean - true MI, `bias_se_nats` its standard error across seeds (for a single seed, that
       of its read-out alone);
-    * `std_nats`, `rmse_nats`: standard deviation across seeds, root mean square error against the truth;
+    * `std_nats`, `rmse_nats`: standard deviation across seeds, root mean square error against the truth, each
+      with its standard error by the jackknife over seeds (`std_se_nats`, `rmse_se_nats`);
     * `oracle_nats`; `bound_gap_nats` = oracle - true MI: what no critic can undo at this n;
     * `critic_gap_nats` = estimate - oracle: this critic and its training; `_se_nats` for both.
 
@@ -59,7 +64,9 @@ _COLUMNS = [
     "bias_nats",
     "bias_se_nats",
     "std_nats",
+    "std_se_nats",
     "rmse_nats",
+    "rmse_se_nats",
     "oracle_nats",
     "bound_gap_nats",
     "bound_gap_se_nats",
@@ -87,7 +94,9 @@ def _cell(group: pd.DataFrame) -> dict[str, object]:
         "bias_nats": mean - truth,
         "bias_se_nats": bias_se,
         "std_nats": estimate.std(ddof=1),
+        "std_se_nats": _jackknife(estimate, lambda values: float(values.std(ddof=1))),
         "rmse_nats": math.sqrt(((estimate - truth) ** 2).mean()),
+        "rmse_se_nats": _jackknife(estimate - truth, lambda values: math.sqrt((values**2).mean())),
         "oracle_nats": bound,
         "bound_gap_nats": bound - truth,
         "bound_gap_se_nats": bound_se,
@@ -102,6 +111,15 @@ def _mean_and_error(values: pd.Series[float], own_error: pd.Series[float]) -> tu
     if len(values) == 1:
         return float(values.iloc[0]), float(own_error.iloc[0])
     return float(values.mean()), float(values.std(ddof=1)) / math.sqrt(max(len(values), 1))
+
+
+def _jackknife(values: pd.Series[float], statistic: Callable[[Numbers], float]) -> float:
+    """Return a statistic's standard error from its values with one seed left out; it needs three seeds."""
+    numbers = values.to_numpy(dtype=float)
+    if len(numbers) < 3:
+        return math.nan
+    without = np.array([statistic(np.delete(numbers, index)) for index in range(len(numbers))])
+    return math.sqrt((len(numbers) - 1) * float(without.var()))
 
 
 def _half_width(values: pd.Series[float]) -> float:

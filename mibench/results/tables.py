@@ -14,7 +14,7 @@ from mibench.results.statistics import CELL, in_unit
 SATURATED = "†"
 NOT_MEASURED = "–"
 
-_TITLES = {column: column.replace("_", " ") for column in CELL} | {
+TITLES = {column: column.replace("_", " ") for column in CELL} | {
     "true_mi_nats": "True MI",
     "lr": "learning rate",
 }
@@ -38,20 +38,23 @@ def table(summary: pd.DataFrame, unit: str = "nats") -> Table:
     """Return a summary as a table in `nats` or `bits`."""
     varying = [column for column in CELL if column in _ALWAYS or summary[column].nunique(dropna=False) > 1]
     shown = in_unit(summary, unit)
-    titles = [_TITLES[column] for column in varying]
+    titles = [TITLES[column] for column in varying]
     titles += ["Estimate", "Bias", "= bound gap", "+ critic gap", "Ceiling"]
     titles += ["Failed"] * bool(summary["failed"].any())
     rows = [_row(row, varying, unit, titles) for row in shown.to_dict("records")]
-    fixed = [column for column in CELL if column not in varying]
-    first = summary.iloc[0]
     return Table(
         titles=titles,
         rows=rows,
-        caption=", ".join(
-            f"{_TITLES[column]} {_shown(first[column])}" for column in fixed if pd.notna(first[column])
-        ),
+        caption=caption(summary, varying),
         notes=_notes(summary, unit),
     )
+
+
+def caption(summary: pd.DataFrame, varying: Sequence[str]) -> str:
+    """Return in words the settings that all cells share."""
+    first = summary.iloc[0]
+    fixed = [column for column in CELL if column not in varying and pd.notna(first[column])]
+    return ", ".join(f"{TITLES[column]} {setting(first[column])}" for column in fixed)
 
 
 def _row(row: dict[Any, Any], varying: Sequence[str], unit: str, titles: list[str]) -> list[str]:
@@ -60,23 +63,24 @@ def _row(row: dict[Any, Any], varying: Sequence[str], unit: str, titles: list[st
 
     mark = f" {SATURATED}" if row["saturated"] else ""
     names = (column.replace("_nats", f"_{unit}") for column in varying)
-    cells = [_shown(row[name]) for name in names]
+    cells = [setting(row[name]) for name in names]
     cells += [
-        _rounded(number("mean")),
-        _with_error(number("bias"), number("bias_se"), sign=True) + mark,
-        _with_error(number("bound_gap"), number("bound_gap_se"), sign=True),
-        _with_error(number("critic_gap"), number("critic_gap_se"), sign=True),
-        _rounded(number("ceiling")) if not math.isnan(number("ceiling")) else "none",
+        rounded(number("mean")),
+        with_error(number("bias"), number("bias_se"), sign=True) + mark,
+        with_error(number("bound_gap"), number("bound_gap_se"), sign=True),
+        with_error(number("critic_gap"), number("critic_gap_se"), sign=True),
+        rounded(number("ceiling")) if not math.isnan(number("ceiling")) else "none",
     ]
     if "Failed" in titles:
         cells.append(f"{row['failed']} of {row['runs']}" if row["failed"] else "0")
     return cells
 
 
-def _shown(setting: object) -> str:
-    if isinstance(setting, float):
-        return NOT_MEASURED if math.isnan(setting) else f"{setting:.10g}"
-    return str(setting)
+def setting(value: object) -> str:
+    """Return a setting as tables show it."""
+    if isinstance(value, float):
+        return NOT_MEASURED if math.isnan(value) else f"{value:.10g}"
+    return str(value)
 
 
 def _notes(summary: pd.DataFrame, unit: str) -> list[str]:
@@ -93,7 +97,8 @@ def _notes(summary: pd.DataFrame, unit: str) -> list[str]:
     return notes
 
 
-def _rounded(value: float, sign: bool = False) -> str:
+def rounded(value: float, sign: bool = False) -> str:
+    """Return a number with three decimals, or a dash for none."""
     if math.isnan(value):
         return NOT_MEASURED
     value = round(value, 3) + 0.0  # no -0.000
@@ -101,10 +106,11 @@ def _rounded(value: float, sign: bool = False) -> str:
     return f"+{size}" if sign and value >= 0 else size
 
 
-def _with_error(value: float, error: float, sign: bool = False) -> str:
+def with_error(value: float, error: float, sign: bool = False) -> str:
+    """Return a number with its standard error."""
     if math.isnan(value):
         return NOT_MEASURED
-    return f"{_rounded(value, sign)} ±{_rounded(error)}"
+    return f"{rounded(value, sign)} ±{rounded(error)}"
 
 
 def markdown(shown: Table) -> str:
@@ -124,13 +130,13 @@ def markdown(shown: Table) -> str:
 
 def latex(shown: Table) -> str:
     r"""Return the table in LaTeX with booktabs' rules (needs \usepackage{booktabs})."""
-    body = "\n".join(f"{' & '.join(map(_tex, row))} \\\\" for row in shown.rows)
-    notes = " ".join(_tex(note) for note in (f"{shown.caption}." if shown.caption else "", *shown.notes))
+    body = "\n".join(f"{' & '.join(map(tex, row))} \\\\" for row in shown.rows)
+    notes = " ".join(tex(note) for note in (f"{shown.caption}." if shown.caption else "", *shown.notes))
     return (
         "\\begin{table}\n\\centering\n"
         f"\\caption{{{notes.strip()}}}\n"
         f"\\begin{{tabular}}{{l{'r' * (len(shown.titles) - 1)}}}\n\\toprule\n"
-        f"{' & '.join(map(_tex, shown.titles))} \\\\\n\\midrule\n"
+        f"{' & '.join(map(tex, shown.titles))} \\\\\n\\midrule\n"
         f"{body}\n\\bottomrule\n\\end{{tabular}}\n\\end{{table}}\n"
     )
 
@@ -148,7 +154,8 @@ _TEX = str.maketrans(
 )
 
 
-def _tex(text: str) -> str:
+def tex(text: str) -> str:
+    """Return a text as LaTeX shows it."""
     if text[:1] in "+-" and text[1:2].isdigit():
         text = f"${text[0]}${text[1:]}"
     return text.translate(_TEX)

@@ -1,11 +1,10 @@
-"""Figures of a summary, at the size a paper's column has."""
+"""Bias against n or against samples, and estimate against truth: a panel an estimator, a line a level."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from functools import partial
 
 import matplotlib as mpl
 import numpy as np
@@ -16,39 +15,23 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from mibench.results.figures.style import (
+    COLUMN_INCHES,
+    LEGEND,
+    LEGEND_LINE_INCHES,
+    MARKERS,
+    PAGE_INCHES,
+    PANEL_INCHES,
+    STYLE,
+    Colour,
+    entry_inches,
+    padded,
+)
 from mibench.results.statistics import CELL, in_unit
 
-COLUMN_INCHES = 3.4
-PAGE_INCHES = 7.0
-PANEL_INCHES = 2.5
-LEGEND_LINE_INCHES = 0.19
 SIDESTEP = 1.02  # of x, a level: so little that the eye still reads the tick
-LETTER_WIDTH = 0.5  # of the font size
 SMALLEST_GAP_INCHES = 0.09
-MARKERS = "osD^vPX*<>"
-_PANEL = [column for column in CELL if column not in ("true_mi_nats", "n")]
 
-_STYLE: Any = {
-    "font.size": 8,
-    "axes.labelsize": 8,
-    "axes.titlesize": 8,
-    "axes.titleweight": "bold",
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7,
-    "lines.linewidth": 1.2,
-    "lines.markersize": 3.6,
-    "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.major.size": 3,
-    "ytick.major.size": 3,
-    "grid.linewidth": 0.4,
-    "pdf.fonttype": 42,
-    "savefig.dpi": 300,
-}
-
-Colour = tuple[float, float, float]
 Draw = Callable[[Axes, pd.DataFrame, dict[float, tuple[Colour, str]], str], None]
 
 
@@ -61,6 +44,13 @@ def bias_vs_n(summary: pd.DataFrame, unit: str = "nats") -> Figure:
     return _panels(summary, unit, _draw_bias, "true_mi_nats")
 
 
+def bias_vs_samples(summary: pd.DataFrame, unit: str = "nats") -> Figure:
+    """Draw bias against the size of a fixed data set, as `bias_vs_n` draws it against n."""
+    fixed = summary.dropna(subset="samples")
+    draw = partial(_draw_bias, across="samples")
+    return _panels(fixed, unit, draw, "true_mi_nats", across="samples")
+
+
 def estimate_vs_true(summary: pd.DataFrame, unit: str = "nats") -> Figure:
     """Draw the estimate against the true MI: a panel an estimator, a line an n.
 
@@ -70,25 +60,20 @@ def estimate_vs_true(summary: pd.DataFrame, unit: str = "nats") -> Figure:
     return _panels(summary, unit, _draw_estimate, "n")
 
 
-def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write a figure as PNG and PDF and return their paths."""
-    with mpl.rc_context(_STYLE):
-        figure.savefig(stem.with_suffix(".png"))
-        # No date, so that the same results give the same file.
-        figure.savefig(stem.with_suffix(".pdf"), metadata={"CreationDate": None})
-    return [stem.with_suffix(".png"), stem.with_suffix(".pdf")]
+def _panels(summary: pd.DataFrame, unit: str, draw: Draw, level_column: str, across: str = "n") -> Figure:
+    """Lay out a panel for each combination of everything but true MI and n, and one legend below.
 
-
-def _panels(summary: pd.DataFrame, unit: str, draw: Draw, level_column: str) -> Figure:
-    """Lay out a panel for each combination of everything but true MI and n, and one legend below."""
-    groups = [group for _, group in summary.groupby(_PANEL, sort=False, dropna=False)]
-    varying = [column for column in _PANEL[1:] if summary[column].nunique(dropna=False) > 1]
+    `across` is what takes the place of n.
+    """
+    settings = [column for column in CELL if column not in ("true_mi_nats", across)]
+    groups = [group for _, group in summary.groupby(settings, sort=False, dropna=False)]
+    varying = [column for column in settings[1:] if summary[column].nunique(dropna=False) > 1]
     columns = 2 if len(groups) in (2, 4) else min(len(groups), 3)
     rows = math.ceil(len(groups) / columns)
     width = COLUMN_INCHES if columns == 1 else PAGE_INCHES
     levels = sorted(summary[level_column].unique())
     colours = _colours(levels)
-    with sns.axes_style("ticks"), mpl.rc_context(_STYLE):
+    with sns.axes_style("ticks"), mpl.rc_context(STYLE):
         handles, per_row = _legend(summary, colours, level_column, unit, width)
         height = rows * PANEL_INCHES + len(handles) / per_row * LEGEND_LINE_INCHES
         figure = Figure(figsize=(width, height), layout="constrained")
@@ -106,27 +91,26 @@ def _panels(summary: pd.DataFrame, unit: str, draw: Draw, level_column: str) -> 
                 axis.set_xlabel("")
             axis.grid(visible=True, axis="y", alpha=0.5)
             sns.despine(ax=axis)
-        figure.legend(handles=handles, ncols=per_row, **_LEGEND)
+        figure.legend(handles=handles, ncols=per_row, **LEGEND)
     return figure
 
 
-_LEGEND: dict[str, Any] = {
-    "loc": "outside lower center",
-    "frameon": False,
-    "handlelength": 1.7,
-    "handletextpad": 0.4,
-    "columnspacing": 0.7,
-    "labelspacing": 0.3,
-}
+_ACROSS = {"n": "n (size of the score matrix)", "samples": "Samples (train, validation and test)"}
 
 
-def _draw_bias(axis: Axes, group: pd.DataFrame, colours: dict[float, tuple[Colour, str]], unit: str) -> None:
+def _draw_bias(
+    axis: Axes,
+    group: pd.DataFrame,
+    colours: dict[float, tuple[Colour, str]],
+    unit: str,
+    across: str = "n",
+) -> None:
     axis.axhline(0, color="0.5", linewidth=0.6, zorder=0)
-    shown = in_unit(group, unit).assign(level=group["true_mi_nats"]).sort_values("n")
+    shown = in_unit(group, unit).assign(level=group["true_mi_nats"]).sort_values(across)
     for level, part in shown.groupby("level"):
         colour, marker = colours[float(str(level))]
         truth = part[f"true_mi_{unit}"]
-        aside = part["n"] * SIDESTEP ** _rank(level, colours)
+        aside = part[across] * SIDESTEP ** _rank(level, colours)
         _draw_line(axis, aside, part, truth, unit, colour, marker)
     # Seen up to zero: a ceiling above the truth binds nothing.
     low, high = axis.get_ylim()
@@ -138,16 +122,16 @@ def _draw_bias(axis: Axes, group: pd.DataFrame, colours: dict[float, tuple[Colou
         if len(part) == 1:
             axis.axhline(limit.iloc[0], linestyle=":", color=colour, linewidth=1.0, zorder=1)
         else:
-            aside = part["n"] * SIDESTEP ** _rank(level, colours)
+            aside = part[across] * SIDESTEP ** _rank(level, colours)
             axis.plot(aside, limit, ":", color=colour, linewidth=1.0, zorder=1)
     axis.set_ylim(low, max(high, top) + 0.02 * (top - low))
-    sizes = sorted(group["n"].unique())
+    sizes = sorted(group[across].unique())
     axis.set_xscale("log", base=2)
     axis.set_xlim(sizes[0] / 1.15, sizes[-1] * 1.15)
     axis.xaxis.set_major_locator(FixedLocator(sizes))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axis.set_xlabel("n (size of the score matrix)")
+    axis.set_xlabel(_ACROSS[across])
     axis.set_ylabel(f"Bias [{unit}]")
 
 
@@ -274,23 +258,11 @@ def _legend(
         names[":"] = f"{_ceiling_name(summary)} − I" if by_truth else _ceiling_name(summary)
     styles = [Line2D([], [], color="0.25", ls=style, label=label) for style, label in names.items()]
     for per_row in range(max(len(levels), len(styles)), 1, -1):
-        cells = _padded(levels, per_row) + _padded(styles, per_row)
+        cells = padded(levels, per_row) + padded(styles, per_row)
         columns = [cells[column::per_row] for column in range(per_row)]
-        if sum(max(map(_entry_inches, column)) for column in columns) <= width:
+        if sum(max(map(entry_inches, column)) for column in columns) <= width:
             break
     return [cell for column in columns for cell in column], per_row
-
-
-def _padded(entries: list[Line2D], per_row: int) -> list[Line2D]:
-    """Fill the last row of some entries with blanks."""
-    return entries + [Line2D([], [], linestyle="none", label=" ")] * (-len(entries) % per_row)
-
-
-def _entry_inches(entry: Line2D) -> float:
-    """Return about how wide a legend entry is: its line, the gaps, and its letters."""
-    size = _STYLE["legend.fontsize"] / 72
-    gaps = _LEGEND["handlelength"] + _LEGEND["handletextpad"] + _LEGEND["columnspacing"]
-    return float(size * (gaps + LETTER_WIDTH * len(str(entry.get_label()))))
 
 
 def _failures(group: pd.DataFrame) -> str:
