@@ -9,6 +9,7 @@ import typer
 from mibench import __version__
 from mibench.commands import names
 from mibench.commands.compare import compare
+from mibench.commands.reproduce import reproduce
 from mibench.commands.run import run
 
 app = typer.Typer(
@@ -22,6 +23,9 @@ app = typer.Typer(
 
 app.command(epilog="Example: mibench run -e infonce,nwj --mi 2,4,6 -n 16,64 --critic joint --out here")(run)
 app.command(epilog="Example: mibench compare infonce nwj js smile --mi 2,4,6 --out here")(compare)
+app.command(epilog="Example: mibench reproduce song-ermon-2020 --critic separable --only infonce,smile")(
+    reproduce
+)
 app.command("list")(names.list_names)
 app.command()(names.describe)
 app.command()(names.info)

@@ -100,11 +100,12 @@ def show_table(shown: Table) -> None:
     from rich.console import Console
     from rich.measure import Measurement
     from rich.table import Table as Grid
+    from rich.text import Text
 
     grid = Grid(
         box=box.SIMPLE_HEAD,
-        title=shown.caption,
-        caption="\n".join(shown.notes),
+        title=Text(shown.caption),  # no text of ours is markup: smile[tau=1] would be
+        caption=Text("\n".join(shown.notes)),
         pad_edge=False,
         collapse_padding=True,
     )

@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from mibench.results import comparison_tables, figures, tables
 from mibench.results.comparison import Comparison
 from mibench.results.statistics import in_unit, summarise
+from mibench.results.store import Curve, Store
+from mibench.results.tables import Table
 
 
 def drawn(summary: pd.DataFrame, unit: str = "nats") -> dict[str, Figure]:
@@ -53,6 +55,43 @@ def write_comparison(comparison: Comparison, folder: Path, unit: str = "nats") -
         "error_split": figures.error_split(comparison.cells, unit),
     }
     return _write(folder, texts, drawn)
+
+
+def write_reproduction(
+    rows: pd.DataFrame, shown: Table, records: pd.DataFrame, folder: Path, title: str, unit: str = "nats"
+) -> list[Path]:
+    """Write ours beside the published numbers, and the staircase of each critic that has curves."""
+    texts = {
+        "reproduction.csv": in_unit(rows, unit).to_csv(index=False),
+        "reproduction.md": tables.markdown(shown),
+        "reproduction.tex": tables.latex(shown),
+    }
+    drawn = {}
+    for name, group in records.groupby("critic_name", sort=False):
+        curves = _curves(group, Store(folder))
+        if curves:
+            told = f"{title}, {name} critic, seed {int(group['seed'].min())}"
+            published = _published(rows[rows["critic_name"] == name])
+            drawn[f"staircase_{name}"] = figures.staircase(curves, published, unit, told)
+    return _write(folder, texts, drawn)
+
+
+def _curves(records: pd.DataFrame, store: Store) -> dict[str, dict[float, Curve]]:
+    """Return the first seed's stored curves by estimator and true MI."""
+    first = records[records["seed"] == records["seed"].min()]
+    found: dict[str, dict[float, Curve]] = {}
+    for row in first.to_dict("records"):
+        curve = store.curve(row["key"])
+        if curve is not None:
+            found.setdefault(row["estimator"], {})[float(row["true_mi_nats"])] = curve
+    return found
+
+
+def _published(rows: pd.DataFrame) -> dict[str, dict[float, float]]:
+    found: dict[str, dict[float, float]] = {}
+    for row in rows.dropna(subset="published_nats").to_dict("records"):
+        found.setdefault(row["estimator"], {})[float(row["true_mi_nats"])] = float(row["published_nats"])
+    return found
 
 
 def _write(folder: Path, texts: Mapping[str, str], drawn: Mapping[str, Figure]) -> list[Path]:
