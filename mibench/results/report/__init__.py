@@ -1,0 +1,1 @@
+"""A report of results: what it says, and its forms as a page, as Markdown and as LaTeX."""
