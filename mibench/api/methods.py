@@ -95,7 +95,7 @@ def _training(records: pd.DataFrame, citations: Citations) -> str:
     for (_, group), names in zip(groups, users, strict=True):
         first = group.iloc[0]
         words = [
-            _steps(first, cited),
+            _steps(first, citations, told),
             *(_setting(first, c) for c in ("precision", "protocol") if c not in alike),
         ]
         whose = f" ({listed(names)})" if len(set(users)) > 1 else ""
@@ -140,7 +140,8 @@ def _shared(records: pd.DataFrame) -> list[str]:
     objective = records.drop_duplicates("training").set_index("training")["objective"]
     by_group = {names: objective[readers[readers == names].index[0]] for names in groups}
     return [
-        f"The estimators {listed(names)} read out the same critics, trained once by the objective {by_group[names]}."
+        f"The estimators {listed(names)} read out the same critics, trained once by the objective "
+        f"{by_group[names]}."
         for names in groups
     ]
 
