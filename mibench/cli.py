@@ -9,6 +9,7 @@ import typer
 from mibench import __version__
 from mibench.commands import names
 from mibench.commands.compare import compare
+from mibench.commands.report import report
 from mibench.commands.reproduce import reproduce
 from mibench.commands.run import run
 
@@ -26,6 +27,7 @@ app.command(epilog="Example: mibench compare infonce nwj js smile --mi 2,4,6 --o
 app.command(epilog="Example: mibench reproduce song-ermon-2020 --critic separable --only infonce,smile")(
     reproduce
 )
+app.command(epilog="Example: mibench report results -o report.html")(report)
 app.command("list")(names.list_names)
 app.command()(names.describe)
 app.command()(names.info)
