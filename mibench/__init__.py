@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mibench import critics, estimators, tasks
     from mibench.api import plan, run
     from mibench.api.comparing import compare
+    from mibench.api.estimating import estimate
     from mibench.api.reporting import report
     from mibench.errors import UsageError
     from mibench.results.statistics import summarise
@@ -25,6 +26,7 @@ __version__ = "0.1.0"
 
 _FROM = {
     "compare": "mibench.api.comparing",
+    "estimate": "mibench.api.estimating",
     "plan": "mibench.api",
     "report": "mibench.api.reporting",
     "run": "mibench.api",
@@ -33,7 +35,18 @@ _FROM = {
 }
 _PARTS = ("critics", "estimators", "tasks")
 
-__all__ = ["UsageError", "compare", "critics", "estimators", "plan", "report", "run", "summarise", "tasks"]
+__all__ = [
+    "UsageError",
+    "compare",
+    "critics",
+    "estimate",
+    "estimators",
+    "plan",
+    "report",
+    "run",
+    "summarise",
+    "tasks",
+]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever has that name

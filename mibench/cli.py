@@ -8,7 +8,9 @@ import typer
 
 from mibench import __version__
 from mibench.commands import names
+from mibench.commands.check import check
 from mibench.commands.compare import compare
+from mibench.commands.estimate import estimate
 from mibench.commands.report import report
 from mibench.commands.reproduce import reproduce
 from mibench.commands.run import run
@@ -27,7 +29,11 @@ app.command(epilog="Example: mibench compare infonce nwj js smile --mi 2,4,6 --o
 app.command(epilog="Example: mibench reproduce song-ermon-2020 --critic separable --only infonce,smile")(
     reproduce
 )
+app.command(
+    epilog="Example: mibench check --save baseline.json, and later mibench check --baseline baseline.json"
+)(check)
 app.command(epilog="Example: mibench report results -o report.html")(report)
+app.command(epilog="Example: mibench estimate data.csv --x 'x_*' --y y_0,y_1")(estimate)
 app.command("list")(names.list_names)
 app.command()(names.describe)
 app.command()(names.info)

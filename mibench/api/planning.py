@@ -23,8 +23,8 @@ OneOrMore: TypeAlias = T | Iterable[T]
 DEFAULT_MI_NATS = (2.0, 4.0, 6.0, 8.0, 10.0)
 DEFAULT_N = (16, 32, 64, 128)
 DEFAULT_SEEDS = 3
-DEFAULT_STEPS = {Stream.name: 1000, Staircase.name: 20_000, Samples.name: 1000}
-DEFAULT_SCHEDULE = {Stream.name: "one-cycle", Staircase.name: "constant", Samples.name: "one-cycle"}
+DEFAULT_STEPS = {Stream.name: 1000, Staircase.name: 20_000, Samples.name: 2000}
+DEFAULT_SCHEDULE = {Stream.name: "one-cycle", Staircase.name: "constant", Samples.name: "constant"}
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,7 @@ def plan(
     for choice in chosen:
         for size in ns:
             estimators.registry.make(choice).check(size)
-    rate = None if lr is None else real_number(lr, "lr")
-    if rate is not None and rate <= 0:
-        raise UsageError(f"lr must be positive, not {rate:g}.", "Give a learning rate above 0.")
+    rate = positive_rate(lr)
     specs: list[RunSpec] = []
     for followed in _protocols(protocol, samples, mi):
         count = DEFAULT_STEPS[followed.name] if steps is None else whole_number(steps, "steps", least=1)
@@ -93,19 +91,25 @@ def plan(
             critics=_some(chosen_critics, "critic"),
             protocols=[followed],
             ns=_some(ns, "n"),
-            seeds=_some(_seeds(seeds), "seed"),
+            seeds=chosen_seeds(seeds),
             steps=count,
             lr=rate,
             schedule=one_of(schedule or DEFAULT_SCHEDULE[followed.name], "schedule", SCHEDULES),
             precision=one_of(precision, "precision", PRECISIONS),
         )
-    chosen_device, message = devices.resolve(device)
-    if precision == "tf32" and chosen_device.type != "cuda":
-        raise UsageError(
-            f"precision tf32 needs a CUDA device, not {chosen_device}.",
-            "Give --precision float32.",
-        )
-    planned = Plan(tuple(specs), chosen_device, message)
+    return on_device(specs, device)
+
+
+def on_device(specs: Sequence[RunSpec], device: str) -> Plan:
+    """Return the plan of runs on a device.
+
+    Raises:
+        UsageError: the device is not here, cannot hold a run, or has not its precision.
+    """
+    chosen, message = devices.resolve(device)
+    if chosen.type != "cuda" and any(spec.precision == "tf32" for spec in specs):
+        raise UsageError(f"precision tf32 needs a CUDA device, not {chosen}.", "Give --precision float32.")
+    planned = Plan(tuple(specs), chosen, message)
     _check_memory(planned)
     return planned
 
@@ -193,8 +197,26 @@ def _on_stairs(protocol: Choice, chosen: Sequence[Choice]) -> list[Choice]:
     return list(dict.fromkeys(_some(found, "task")))
 
 
+def positive_rate(lr: float | str | None) -> float | None:
+    """Return a learning rate, or raise a UsageError; None stands for the default."""
+    if lr is None:
+        return None
+    rate = real_number(lr, "lr")
+    if rate <= 0:
+        raise UsageError(f"lr must be positive, not {rate:g}.", "Give a learning rate above 0.")
+    return rate
+
+
+def chosen_seeds(value: OneOrMore[int | str]) -> list[int]:
+    """Return the seeds of `3` (0, 1, 2), `"2:5"` (2, 3, 4) or a list of them.
+
+    Raises:
+        UsageError: there is none, or one is no whole number.
+    """
+    return _some(_seeds(value), "seed")
+
+
 def _seeds(value: OneOrMore[int | str]) -> list[int]:
-    """Return the seeds of `3` (0, 1, 2), `"2:5"` (2, 3, 4) or a list of them."""
     items = _items(value)
     if len(items) == 1 and isinstance(items[0], str) and ":" in items[0]:
         first, _, end = items[0].partition(":")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, ParamSpec
 
@@ -13,9 +13,8 @@ import typer
 from mibench.errors import StoreWarning, UsageError
 
 if TYPE_CHECKING:
-    from mibench.api import Plan
+    from mibench.engine.plan import Pack
     from mibench.results.tables import Table
-    from mibench.spec import RunSpec
 
 P = ParamSpec("P")
 
@@ -66,7 +65,7 @@ def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
 
 
 @contextmanager
-def progress(planned: Plan, selected: list[RunSpec], quiet: bool) -> Iterator[Callable[[float], None]]:
+def progress(packs: Sequence[Pack], quiet: bool) -> Iterator[Callable[[float], None]]:
     """Show a bar on stderr while the block runs; the bar counts estimated time."""
     from rich.console import Console
     from rich.progress import (
@@ -89,8 +88,8 @@ def progress(planned: Plan, selected: list[RunSpec], quiet: bool) -> Iterator[Ca
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        total = sum(pack.work for pack in planned.packs(selected))
-        task = bar.add_task(f"Training {len(selected)} critics", total=total)
+        critics = sum(len(pack.trainings) for pack in packs)
+        task = bar.add_task(f"Training {critics} critics", total=sum(pack.work for pack in packs))
         yield lambda work: bar.update(task, advance=work)
 
 

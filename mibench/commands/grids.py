@@ -53,7 +53,7 @@ def run_grid(planned: Plan, out: Path, rerun: str, quiet: bool) -> list[Record]:
     with store.writer() as writer:
         say(planned.device_message)
         try:
-            with progress(planned, selected, quiet) as report:
+            with progress(planned.packs(selected), quiet) as report:
                 return execute(planned, selected, known, writer.append, report)
         except KeyboardInterrupt:
             kept = len(planned.specs) - len(select(planned, store.load(), "never"))
