@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mibench import critics, estimators, tasks
     from mibench.api import plan, run
+    from mibench.api.checking import check
     from mibench.api.comparing import compare
     from mibench.api.estimating import estimate
     from mibench.api.reporting import report
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _FROM = {
+    "check": "mibench.api.checking",
     "compare": "mibench.api.comparing",
     "estimate": "mibench.api.estimating",
     "plan": "mibench.api",
@@ -37,6 +39,7 @@ _PARTS = ("critics", "estimators", "tasks")
 
 __all__ = [
     "UsageError",
+    "check",
     "compare",
     "critics",
     "estimate",

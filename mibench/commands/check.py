@@ -1,0 +1,195 @@
+"""`mibench check`: has an estimator's bias changed?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mibench.commands import options
+from mibench.commands.console import ANSWERED_NO, Debug, Json, Quiet, explained, progress, say, show_table
+from mibench.commands.grids import end_with_failures
+from mibench.errors import UsageError
+
+if TYPE_CHECKING:
+    from mibench.api.checking import Check
+
+FORMATS = ("text", "github")
+
+
+@explained
+def check(
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="What to compare with: a file that --save made, or the name of a shipped baseline. "
+            "[default: reference]",
+        ),
+    ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Run a grid and freeze its results in a new file; compare nothing."
+        ),
+    ] = None,
+    tolerance: Annotated[
+        str, typer.Option(metavar="NATS", help="A change of at most so many nats is none.")
+    ] = "0.02",
+    alpha: Annotated[
+        str, typer.Option(metavar="NUMBER", help="Probability of any false alarm where nothing has changed.")
+    ] = "0.01",
+    estimator: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--estimator", "-e", metavar="NAMES", help="The grid of --save. [default: all of mibench's own]"
+        ),
+    ] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option("--task", "-t", metavar="NAMES", help="Tasks with known true MI. [default: gaussian]"),
+    ] = None,
+    dim: Annotated[
+        list[str] | None,
+        typer.Option("--dim", "-d", metavar="NUMBERS", help="Coordinates of x and of y. [default: 5]"),
+    ] = None,
+    mi: Annotated[
+        list[str] | None, typer.Option("--mi", metavar="NUMBERS", help="True MI in nats. [default: 0.5,1.5]")
+    ] = None,
+    rho: options.Rho = None,
+    n: Annotated[list[str] | None, options.sizes("64")] = None,
+    critic: Annotated[
+        list[str] | None,
+        typer.Option("--critic", "-c", metavar="NAMES", help="Critics. [default: separable[hidden=64]]"),
+    ] = None,
+    protocol: options.Protocols = None,
+    samples: options.SampleSizes = None,
+    steps: Annotated[
+        str | None, typer.Option(metavar="NUMBER", help="Training steps. [default: 300]")
+    ] = None,
+    seeds: Annotated[list[str] | None, options.seed_count(16)] = None,
+    lr: options.LearningRate = None,
+    schedule: options.Schedule = None,
+    precision: Annotated[
+        str | None, typer.Option(metavar="NAME", help="float32, float64, or tf32 on CUDA. [default: float32]")
+    ] = None,
+    device: options.Device = "auto",
+    form: Annotated[
+        str,
+        typer.Option("--format", metavar="NAME", help="text, or github: annotations follow the table."),
+    ] = "text",
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the verdicts to a file as JUnit's XML.")
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Test estimators for a change of their bias, against results that were frozen with --save.
+
+    The runs of a baseline are done anew, on the same data, and compared seed by seed. A cell fails where its
+    change is larger than --tolerance and significant (sign-flip test, Holm over all cells, --alpha), where an
+    estimate is above its ceiling, where runs newly fail, and where the same machine with the same versions
+    gives another number. The grid is that of the baseline; with --save it is given by the options from
+    --estimator to --precision. Exit status: 0 fine, 1 a cell fails, 2 bad usage, 130 interrupted.
+    """
+    from mibench.api import checking, freezing, planning
+    from mibench.api.running import execute
+    from mibench.results import baseline as baselines
+
+    planning.one_of(form, "format", FORMATS)
+    limits = checking.limits_of(tolerance, alpha)
+    grid = {
+        "estimator": estimator,
+        "task": task,
+        "dim": dim,
+        "mi": mi,
+        "rho": rho,
+        "n": n,
+        "critic": critic,
+        "protocol": protocol,
+        "samples": samples,
+        "steps": steps,
+        "seeds": seeds,
+        "lr": lr,
+        "schedule": schedule,
+        "precision": precision,
+    }
+    given = {name: value for name, value in grid.items() if value not in (None, [])}
+    if save is not None:
+        _refuse_beside_save(baseline=baseline, junit=junit, json=as_json, format=form != "text")
+        _save(save, given, limits[1], device, quiet)
+        return
+    if as_json and form != "text":
+        raise UsageError(f"--json and --format {form} both write to stdout.", "Give one of them.")
+    if junit is not None and (junit.is_dir() or not junit.parent.is_dir()):
+        raise UsageError(f"{str(junit)!r} cannot be written.", "Give --junit a file in a folder that exists.")
+    name = baseline or baselines.REFERENCE
+    frozen = baselines.read(baselines.find(name))
+    with checking.as_made(frozen):
+        planned = freezing.plan_of(frozen, name, device)
+        freezing.agree(planned, given, name)
+        say(planned.device_message)
+        with progress(planned.packs(), quiet) as report:
+            records = execute(planned, planned.specs, {}, report=report)
+        found = checking.judge(frozen, name, planned, records, *limits)
+    _show(found, form, junit, as_json)
+
+
+def _refuse_beside_save(**given: object) -> None:
+    for name, value in given.items():
+        if value:
+            raise UsageError(
+                f"--save and --{name} are given together.", "--save compares nothing: give one of the two."
+            )
+
+
+def _save(path: Path, given: dict[str, Any], alpha: float, device: str, quiet: bool) -> None:
+    from mibench.api import freezing, planning
+    from mibench.api.running import execute
+    from mibench.results import baseline as baselines
+    from mibench.results.significance import seeds_needed
+
+    baselines.writable(path)
+    planned = planning.plan(**freezing.grid_of(given), device=device)
+    say(planned.device_message)
+    with progress(planned.packs(), quiet) as report:
+        records = execute(planned, planned.specs, {}, report=report)
+    frozen = freezing.freeze(planned, records)
+    baselines.write(path, frozen)
+    say(f"Written to {path}: {len(frozen.cells)} cells, {len(frozen.seeds)} seeds. Commit it.")
+    needed = seeds_needed(len(frozen.cells), alpha)
+    if len(frozen.seeds) < needed:
+        say(
+            f"With so few seeds no change can be found at alpha {alpha:g}: {len(frozen.cells)} cells need "
+            f"{needed} seeds."
+        )
+    end_with_failures(records)
+
+
+def _show(found: Check, form: str, junit: Path | None, as_json: bool) -> None:
+    from mibench.results import regression_reports as reports
+
+    if junit is not None:
+        junit.write_text(reports.junit(found.verdicts), "utf-8")
+    if as_json:
+        content = {
+            "schema": reports.SCHEMA,
+            "baseline": found.baseline,
+            "tolerance_nats": found.tolerance,
+            "alpha": found.alpha,
+            "seeds_needed": found.seeds_needed,
+            "differs": list(found.differs),
+            "fine": found.fine,
+            "cells": reports.to_values(found.verdicts),
+        }
+        typer.echo(json.dumps(content, allow_nan=False))
+    else:
+        show_table(found.table())
+    for line in reports.github(found.verdicts) if form == "github" else ():
+        typer.echo(line)
+    say(found.summary)
+    if not found.fine:
+        raise typer.Exit(ANSWERED_NO)
