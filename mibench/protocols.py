@@ -90,7 +90,8 @@ class Samples(Protocol):
     After the first step and every `every` steps the objective is taken on the validation part; the critic
     with the best value is kept, and training ends after `patience` values without a better one, or after the
     steps of the run. The read-out is on the batches of n that the test part has; the same on train and
-    validation is stored beside it, so that the optimism of fitting and of selecting can be seen.
+    validation is stored beside it, so that the optimism of fitting and of selecting can be seen. Where no
+    critic is better on validation than a constant one, the run reads 0 and its best step is 0.
     """
 
     size: int = option(10_000, "pairs in the data set; --samples sets it")

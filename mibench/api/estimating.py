@@ -27,7 +27,7 @@ from mibench.tasks.data import Data
 if TYPE_CHECKING:
     from mibench.registry import Choice
 
-DEFAULT_ESTIMATORS = ("infonce", "nwj", "mine", "js", "smile")
+DEFAULT_ESTIMATORS = ("infonce", "nwj", "mine", "smile")
 DEFAULT_SEEDS = 5
 DEFAULT_STEPS = 2000
 
@@ -90,12 +90,13 @@ def estimate(x: Any, y: Any, estimator: OneOrMore[str] = DEFAULT_ESTIMATORS, **s
     seed splits the rows anew into train, validation and test; a critic is trained with early stopping and
     read out from the test part. The interval is Student's at 95% over the seeds, with the variance corrected
     for splits that share rows (Nadeau & Bengio 2003, Machine Learning 52):
-    s^2 (1/J + test/(train + validation)) for J splits. It is an interval for what the estimator reads at this n, which can lie below the truth.
+    s^2 (1/J + test/(train + validation)) for J splits. It is an interval for what the estimator reads at this
+    n, which can lie below the truth.
 
     Args:
         x: rows of numbers, (rows, columns) or (rows,).
         y: the same number of rows.
-        estimator: names with options (infonce, nwj, mine, js, smile).
+        estimator: names with options (infonce, nwj, mine, smile).
         settings: `n` (a quarter of the smallest part, at most 500), `critic` ("separable"), `seeds` (5, each
             with a split of its own), `steps` (2000 at most), `lr` (5e-4), `train` and `validation` (shares:
             0.6 and 0.2), `shuffle` (whether to check with y shuffled: True), `device` ("auto").

@@ -32,7 +32,7 @@ def estimate(
     ] = None,
     estimator: Annotated[
         list[str] | None,
-        typer.Option("--estimator", "-e", metavar="NAMES", help="[default: infonce,nwj,mine,js,smile]"),
+        typer.Option("--estimator", "-e", metavar="NAMES", help="[default: infonce,nwj,mine,smile]"),
     ] = None,
     n: Annotated[
         str | None,

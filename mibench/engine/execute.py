@@ -70,7 +70,7 @@ def _run(pack: Pack, device: torch.device, report: Report, started: float) -> li
     trained, readouts = follow(pack, device, lambda steps: report(steps * work_a_step))
     wall_s = (time.perf_counter() - started) / len(pack.specs)
     return [
-        _judge(pack, trained.diverged_at[place], place, spec, readouts[spec], wall_s)
+        _judge(pack, trained.diverged_at[place], spec, readouts[spec], wall_s)
         for place, training in enumerate(pack.trainings)
         for spec in training
     ]
@@ -84,13 +84,11 @@ def _stream(pack: Pack, device: torch.device, report: Steps) -> tuple[Trained, d
 _PROTOCOLS = {Stream.name: _stream, Staircase.name: climb, Samples.name: fit}
 
 
-def _judge(
-    pack: Pack, step: int | None, place: int, spec: RunSpec, readout: Readout, wall_s: float
-) -> Outcome:
+def _judge(pack: Pack, step: int | None, spec: RunSpec, readout: Readout, wall_s: float) -> Outcome:
     message = readout.message
     # On the staircase, levels below the one where the objective broke are sound.
     broken = step is not None and (message or spec.protocol.name != Staircase.name)
-    if broken and not _samples_are_finite(pack, place):
+    if broken and not _samples_are_finite(pack, spec):
         message = f"the task's samples are beyond {spec.precision} at this true MI"
     elif broken:
         message = f"the objective is not finite at step {step} of {spec.steps} (learning rate {spec.lr:g})"
@@ -99,6 +97,6 @@ def _judge(
     return Outcome(spec, "ok", "", readout, wall_s)
 
 
-def _samples_are_finite(pack: Pack, place: int) -> bool:
-    x, y = pack.tasks[place].sample(1, torch.Generator(), pack.dtype)
+def _samples_are_finite(pack: Pack, spec: RunSpec) -> bool:
+    x, y = pack.task_of(spec.task).sample(1, torch.Generator(), pack.dtype)
     return bool(x.isfinite().all() and y.isfinite().all())

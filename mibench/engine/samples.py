@@ -35,17 +35,24 @@ def fit(pack: Pack, device: torch.device, report: Report) -> tuple[Trained, dict
     constant = _constant(pack, best, test)
     readouts = {}
     for place, specs in enumerate(pack.trainings):
+        step = int(stop.best_step[place])
         for spec in specs:
             seat = (spec.estimator, place)
+            fitted, selected, unseen = (_settled(values[seat], step) for values in read)
             readouts[spec] = summarise(
-                read[2][seat],
+                unseen,
                 oracles.get(seat),
-                constant[place],
-                train=read[0][seat].mean().item(),
-                validation=read[1][seat].mean().item(),
-                best_step=int(stop.best_step[place]),
+                constant[place] and step > 0,
+                train=fitted.mean().item(),
+                validation=selected.mean().item(),
+                best_step=step,
             )
     return best, readouts
+
+
+def _settled(values: Tensor, step: int) -> Tensor:
+    """Return a run's values; 0, that of a constant critic, where none was better than it (step 0)."""
+    return values if step else torch.zeros_like(values)
 
 
 def _parts(pack: Pack, protocol: Samples) -> Parts:
@@ -79,14 +86,16 @@ def _epochs(pack: Pack, x: Tensor, y: Tensor) -> Iterator[data.Batches]:
 class _EarlyStop:
     """Keeps each run's best critic by its objective on the validation part, and ends when none gets better.
 
-    A run's critic is settled when its own patience is at its end, however long its pack mates go on.
+    A run's critic is settled when its own patience is at its end, however long its pack mates go on. The
+    first to beat, as step 0, is the critic that sees no dependence at all and reads 0: a constant.
     """
 
     def __init__(self, pack: Pack, protocol: Samples, validation: data.Batches) -> None:
         runs = len(pack.trainings)
         self.pack, self.protocol, self.validation = pack, protocol, validation
         device = validation[0].device
-        self.best = torch.full((runs,), -math.inf, dtype=torch.float64, device=device)
+        nothing = torch.zeros(runs, pack.first.n, pack.first.n, dtype=torch.float64, device=device)
+        self.best = pack.estimator.criterion(pack.estimator.optimal_critic(nothing))
         self.best_step = torch.zeros(runs, dtype=torch.int64, device=device)
         self.waited = torch.zeros(runs, dtype=torch.int64, device=device)
         self.settled_at = torch.zeros(runs, dtype=torch.int64, device=device)

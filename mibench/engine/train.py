@@ -84,6 +84,7 @@ def train(
                 break
         report(step - before)
         if ended or not finite[before:step].all(0).any():
+            report(pack.first.steps - step)
             break  # nothing is left to train
     return Trained(
         critic={key: value.detach() for key, value in critics.critic.items()},

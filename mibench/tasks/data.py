@@ -19,8 +19,8 @@ from mibench.tasks.base import Task
 class Data(Task):
     """Pairs of rows x (rows, dim_x) and y (rows, dim_y), in float64.
 
-    It is not registered: no name can stand for it. `shuffled` pairs each x with a y drawn for it anew, so that
-    their mutual information is 0.
+    It is not registered: no name can stand for it. `shuffled` pairs each x with a y drawn for it anew, so
+    that their mutual information is 0.
     """
 
     x: Tensor
