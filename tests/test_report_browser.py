@@ -192,7 +192,9 @@ def test_it_prints(opened):
     page = opened()
     assert page.pdf(prefer_css_page_size=True).startswith(b"%PDF")
     page.emulate_media(media="print")
-    for hidden in ("button.copy", "nav", "details"):
+    head = results_of(page).locator("th").first
+    assert head.evaluate("e => getComputedStyle(e, '::before').content") == '"estimator"'
+    for hidden in ("button.copy", "nav", "details", "th button"):
         assert not page.locator(hidden).first.is_visible()
     assert page.locator("#bibtex-text").is_visible()
     assert page.locator("#bibtex-text").evaluate("e => e.scrollHeight <= e.clientHeight + 1")

@@ -14,7 +14,7 @@ from mibench.commands.console import Debug, explained, say
 @explained
 def report(
     stores: Annotated[
-        list[Path], typer.Argument(metavar="[STORE]...", help="Folders that mibench run wrote.")
+        list[Path], typer.Argument(metavar="STORE", help="Folders of results that mibench run wrote.")
     ] = [Path("results")],  # noqa: B006 - Typer copies it
     out: Annotated[
         str | None,

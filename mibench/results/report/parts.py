@@ -177,27 +177,35 @@ def split(summary: pd.DataFrame, unit: str) -> list[Sheet]:
 
 
 def drawings(summary: pd.DataFrame, unit: str) -> list[Drawing]:
-    """Return the figures as SVG, each with its caption."""
+    """Return the figures of each task and protocol as SVG, with their captions."""
     from mibench.results.output import drawn  # seaborn takes two seconds to import
     from mibench.results.svg import svg
 
     drawings = []
-    for name, figure in drawn(summary, unit).items():
-        caption = _CAPTIONS.get(name, f"{name.replace('_', ' ').capitalize()}.")
-        width = float(figure.get_size_inches()[0])
-        drawings.append(Drawing(name, f"{caption} In {unit}.", svg(figure, name, caption), width))
+    for place, (settings, group) in enumerate(_by_task_and_protocol(summary), start=1):
+        for name, figure in drawn(group, unit).items():
+            caption = _CAPTIONS.get(name, f"{name.replace('_', ' ').capitalize()}.")
+            caption = f"{settings[0].upper()}{settings[1:]}. {caption}" if settings else caption
+            width = float(figure.get_size_inches()[0])
+            id_ = f"{name}-{place}"
+            drawings.append(Drawing(id_, f"{caption} In {unit}.", svg(figure, id_, caption), width))
     return drawings
 
 
 def results(summary: pd.DataFrame, unit: str) -> list[Sheet]:
     """Return the cells, a table a task and protocol."""
+    title = "Estimates and their error"
+    return [
+        Sheet(f"{title}: {settings}" if settings else title, tables.table(group, unit), quotable=True)
+        for settings, group in _by_task_and_protocol(summary)
+    ]
+
+
+def _by_task_and_protocol(summary: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Return the cells of each task and protocol, and in words which these are, where there are several."""
     by = [column for column in ("task", "protocol") if summary[column].nunique() > 1]
     groups: Iterable[tuple[Any, pd.DataFrame]] = summary.groupby(by, sort=False) if by else [((), summary)]
-    sheets = []
-    for names, group in groups:
-        settings = ", ".join(
-            f"{tables.TITLES[column]} {name}" for column, name in zip(by, names, strict=True)
-        )
-        title = f"Estimates and their error: {settings}" if settings else "Estimates and their error"
-        sheets.append(Sheet(title, tables.table(group, unit), quotable=True))
-    return sheets
+    return [
+        (", ".join(f"{column} {name}" for column, name in zip(by, names, strict=True)), group)
+        for names, group in groups
+    ]

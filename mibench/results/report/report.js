@@ -28,6 +28,7 @@ function sortBy(header) {
 for (const header of document.querySelectorAll("table.sortable th")) {
   const button = document.createElement("button");
   button.type = "button";
+  header.dataset.title = header.textContent;  // what print shows in place of the button
   button.append(...header.childNodes);
   button.addEventListener("click", () => sortBy(header));
   header.append(button);
