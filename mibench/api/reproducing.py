@@ -95,7 +95,8 @@ class Suite:
             table = pd.read_csv(path)
         except (OSError, ValueError) as error:
             raise UsageError(
-                f"Cannot read the published numbers {str(path)!r}: {error}.", "Mend the suite."
+                f"Cannot read the published numbers {str(path)!r}: {error}.",
+                "It is a CSV file, named by its path from the suite's folder.",
             ) from None
         needed = {"estimator", "critic", "true_mi_nats", "estimate_nats", "reading_error_nats"}
         if not needed <= set(table):
