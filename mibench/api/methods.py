@@ -232,18 +232,19 @@ def _failures(records: pd.DataFrame) -> str:
     told = []
     for label, group in failed.groupby("estimator", sort=False):
         reasons = group.groupby("status", sort=False)["message"].first()
-        why = "; ".join(f"{status}: {message}" if message else status for status, message in reasons.items())
+        why = "; ".join(
+            f"{status}: {message}" if message else f"{status}" for status, message in reasons.items()
+        )
         alike = ", for example" if group["message"].nunique() > len(reasons) else ""
         told.append(f"{label} {len(group)} of {runs[label]} ({why}{alike})")
     return f"{len(failed):,} of {counted(len(records), 'run')} failed and are in no mean: {listed(told)}."
 
 
 def _made_by(records: pd.DataFrame) -> str:
-    makers = records.groupby(["version", "device"]).size()
-    if len(makers) == 1:
-        version, device = makers.index[0]
-        return f"All runs were made with mibench {version} on {device}."
-    told = (f"{count:,} with {version} on {device}" for (version, device), count in makers.items())
+    groups = [(*maker, len(group)) for maker, group in records.groupby(["version", "device"])]
+    if len(groups) == 1:
+        return "All runs were made with mibench {} on {}.".format(*groups[0])
+    told = (f"{count:,} with {version} on {device}" for version, device, count in groups)
     return f"The runs were made with mibench: {listed(told)}."
 
 

@@ -53,7 +53,7 @@ def report(
 
 def gather(stores: Sequence[Path | str], unit: str = "nats", draw: bool = True) -> Report:
     """Return what is to be said of the records of some stores; figures are drawn only if wanted."""
-    folders = list(dict.fromkeys(map(Path, stores)))
+    folders = list({Path(store).resolve(): Path(store) for store in stores}.values())
     records, notices = _agreed(folders)
     frame, repeated = _without_repetition(to_frame(records))
     summary = summarise(frame)

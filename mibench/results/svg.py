@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from mibench.results.figures.style import STYLE
 
 # Paths, not text: a figure looks the same where its font is missing.
-_SVG = {"svg.fonttype": "path", "svg.hashsalt": "mibench"}
+_SVG: Any = {"svg.fonttype": "path", "svg.hashsalt": "mibench"}
 
 _LEFT_OUT = (r"<!--.*?-->", r"<metadata>.*?</metadata>", r"<defs>\s*<style.*?</style>\s*</defs>")
 """Comments, metadata, and the style sheet, which in a page would hold for the whole page."""
