@@ -48,9 +48,12 @@ def sign_flip(differences: Sequence[float] | Numbers) -> float:
 
 @cache
 def _signs(count: int) -> Numbers:
-    """Return sign patterns (patterns, count): all of them, or random ones, always the same."""
+    """Return sign patterns (patterns, count): all of them, or random ones, always the same.
+
+    Of a pattern and its negative, whose means are as far from zero, one stands for both.
+    """
     if count <= MOST_EXACT:
-        return np.array(list(itertools.product((1.0, -1.0), repeat=count)))
+        return np.array([(1.0, *others) for others in itertools.product((1.0, -1.0), repeat=count - 1)])
     return np.random.default_rng(SEED).choice((1.0, -1.0), size=(2**MOST_EXACT, count))
 
 
@@ -81,7 +84,7 @@ def seeds_needed(tests: int, alpha: float) -> int:
 
 
 def detectable(differences: Sequence[float] | Numbers, level: float) -> float:
-    """Return the smallest shift of all differences, beside their own mean, that has p <= level.
+    """Return the shift of all differences, beside their own mean, above which p <= level.
 
     It is what a test with the spread that is seen here can tell from nothing; infinite with too few seeds.
     """
@@ -89,11 +92,13 @@ def detectable(differences: Sequence[float] | Numbers, level: float) -> float:
     values = values[~np.isnan(values)] - np.nanmean(values) if len(values) else values
     if least_p(len(values)) > level:
         return math.inf
-    low, high = 0.0, 1e-12 + 2 * len(values) * float(np.abs(values).max(initial=0.0))
-    for _ in range(60):
-        middle = (low + high) / 2
-        if sign_flip(values + middle) <= level:
-            high = middle
-        else:
-            low = middle
-    return high
+    signs, count = _signs(len(values)), len(values)
+    sums, net = signs @ values, signs.sum(1)
+    # |sum + shift * net| >= shift * count, as long as the shift is at most this.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        until = np.maximum(sums / (count - net), -sums / (count + net))
+    until[np.abs(net) == count] = math.inf
+    patterns = len(signs) if count <= MOST_EXACT else len(signs) + 1
+    allowed = math.floor(level * patterns) - (count > MOST_EXACT)
+    index = len(until) - 1 - allowed
+    return float(np.partition(until, index)[index])

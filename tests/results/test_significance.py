@@ -59,9 +59,10 @@ def test_seeds_needed_is_the_least_that_can_reject(tests, alpha):
     assert least_p(seeds) * tests <= alpha < least_p(seeds - 1) * tests
 
 
-def test_detectable_is_where_the_test_begins_to_reject():
-    values = np.random.default_rng(3).normal(5.0, 0.1, 12)
+@pytest.mark.parametrize("count", [12, 16, 20])
+def test_detectable_is_where_the_test_begins_to_reject(count):
+    values = np.random.default_rng(3).normal(5.0, 0.1, count)
     shift, centred = detectable(values, 0.001), values - values.mean()
-    assert sign_flip(centred + 1.01 * shift) <= 0.001 < sign_flip(centred + 0.99 * shift)
+    assert sign_flip(centred + 1.0001 * shift) <= 0.001 < sign_flip(centred + 0.9999 * shift)
     assert detectable(values[:5], 0.001) == math.inf
     assert detectable(np.zeros(12), 0.001) < 1e-9
