@@ -85,7 +85,9 @@ def agree(frozen: Plan, given: Mapping[str, Any], name: str) -> None:
     """
     if not given:
         return
-    asked, there = (_facets(plan.specs) for plan in (planning.plan(**grid_of(given)), frozen))
+    there = _facets(frozen.specs)
+    own: dict[str, Any] = {"n": there["n"], "steps": max(there["steps"])}  # they have to go with the others
+    asked = _facets(planning.plan(**{**grid_of(given), **own, **given}).specs)
     for facet in given:
         if asked[facet] != there[facet]:
             raise UsageError(
@@ -120,7 +122,11 @@ def _facets(specs: Iterable[RunSpec]) -> dict[str, set[Any]]:
 
 
 def _listed(values: set[Any]) -> str:
-    return ", ".join(sorted(map(setting, values))) or "none"
+    return ", ".join(sorted(map(_word, values)))
+
+
+def _word(value: object) -> str:
+    return "none" if value is None else setting(value)
 
 
 def cells_of(specs: Iterable[RunSpec]) -> list[list[RunSpec]]:
@@ -187,14 +193,14 @@ def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]
             one, other = ({**part[key]["options"], "version": part[key]["version"]} for part in (there, here))
             found += [f"{what}: {words}" for words in unlike(one, other)]
         else:
-            found += unlike({key: there.get(key)}, {key: here.get(key)})
+            found += unlike(*({key: part[key]} if key in part else {} for part in (there, here)))
     return found
 
 
 def unlike(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     """Return in words the items of a baseline that are others here."""
     return [
-        f"{key} {there.get(key, 'none')} in the baseline, {here.get(key, 'none')} here"
+        f"{key} {_word(there.get(key, 'missing'))} in the baseline, {_word(here.get(key, 'missing'))} here"
         for key in sorted({*there, *here})
         if there.get(key) != here.get(key)
     ]

@@ -1,0 +1,412 @@
+"""`mibench check` as its users meet it: an unchanged estimator, a changed one, and bad input."""
+
+import dataclasses
+import importlib
+import json
+import math
+import sys
+from importlib.resources import files
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import mibench
+from mibench import estimators
+from mibench.api import checking, freezing
+from mibench.cli import app
+from mibench.estimators.infonce import InfoNCE
+from mibench.estimators.nwj import NWJ
+from mibench.registry import Entry
+from mibench.results import baseline as baselines
+from mibench.results import regression_reports
+from mibench.results.regression import CHANGED, NOT_DETERMINISTIC
+
+TINY = ["-e", "infonce,nwj", "--dim", "2", "--mi", "0.5", "-n", "8", "--steps", "5", "--seeds", "12"]
+TINY += ["--device", "cpu", "-q"]
+
+pytest_plugins = ["pytester"]
+
+
+def call(*words):
+    return CliRunner().invoke(app, ["check", *(str(word) for word in words)])
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    path = tmp_path_factory.mktemp("baselines") / "tiny.json"
+    done = call("--save", path, *TINY)
+    assert done.exit_code == 0, done.stderr
+    return path
+
+
+@pytest.fixture
+def text(saved):
+    return saved.read_text()
+
+
+def against(path, *words):
+    return call("--baseline", path, "--device", "cpu", "-q", *words)
+
+
+def planted(monkeypatch, shift, kind=NWJ):
+    original = kind.estimate
+    monkeypatch.setattr(kind, "estimate", lambda self, scores: original(self, scores) + shift)
+
+
+def test_an_unchanged_estimator_is_fine(saved):
+    done = against(saved)
+    assert done.exit_code == 0, done.stdout
+    assert "every number must be the same" in " ".join(done.stdout.split())
+    assert done.stdout.count(" fine") == 2
+    assert "All 2 cells are fine." in done.stderr
+
+
+def test_the_file_is_readable(saved, text):
+    lines = text.splitlines()
+    assert sum('"estimates_nats"' in line for line in lines) == 2
+    content = json.loads(text)
+    assert content["shared"]["n"] == 8
+    assert content["seeds"] == list(range(12))
+    assert content["cells"][1]["estimator"]["name"] == "nwj"
+    assert str(Path.home()) not in text
+    frozen = baselines.read(saved)
+    assert baselines.to_text(frozen) == text
+    frame = mibench.run("nwj", dim=2, mi=0.5, n=8, steps=5, seeds=12, critic="separable[hidden=64]")
+    assert list(frozen.cells[1].estimates) == list(frame["estimate_nats"])
+
+
+def test_a_planted_bias_is_caught_in_its_cell_alone(saved, monkeypatch):
+    planted(monkeypatch, 0.05)
+    done = against(saved, "--json")
+    assert done.exit_code == 1
+    infonce, nwj = json.loads(done.stdout)["cells"]
+    assert infonce["status"] == "fine"
+    assert nwj["status"] == CHANGED
+    assert nwj["change_nats"] == pytest.approx(0.05)
+    assert "1 of 2 cells fail" in done.stderr
+
+
+def test_a_bias_below_the_tolerance_is_not_deterministic_here_and_fine_elsewhere(
+    saved, tmp_path, text, monkeypatch
+):
+    planted(monkeypatch, 0.001)
+    done = against(saved, "--json")
+    assert done.exit_code == 1
+    assert [one["status"] for one in json.loads(done.stdout)["cells"]] == ["fine", NOT_DETERMINISTIC]
+    elsewhere = tmp_path / "elsewhere.json"
+    elsewhere.write_text(text.replace(torch.__version__, "2.0.0"))
+    done = against(elsewhere, "--json")
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["differs"] == [f"torch 2.0.0 in the baseline, {torch.__version__} here"]
+
+
+def test_an_estimate_above_its_ceiling_is_caught(saved, monkeypatch):
+    planted(monkeypatch, math.log(8), InfoNCE)
+    done = against(saved)
+    assert done.exit_code == 1
+    assert "above its ceiling" in done.stdout
+
+
+def test_newly_failing_runs_are_caught(saved, monkeypatch):
+    planted(monkeypatch, math.nan)
+    done = against(saved)
+    assert done.exit_code == 1
+    assert "newly failing" in done.stdout
+    assert "12 of 12 runs newly fail" in " ".join(done.stdout.split())
+
+
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    """Return a function that installs a copy of NWJ from its source, as it is or with one text replaced."""
+    source = Path(sys.modules[NWJ.__module__].__file__).read_text().replace('name = "nwj"', 'name = "copy"')
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    entries = dict(estimators.registry.entries)
+    entries["copy"] = Entry("copy", "copied_estimator", "NWJ", "", "a plug-in")
+    monkeypatch.setitem(estimators.registry.__dict__, "entries", entries)
+
+    def install(old="", new=""):
+        assert old in source
+        (tmp_path / "copied_estimator.py").write_text(source.replace(old, new) if old else source)
+        monkeypatch.delitem(sys.modules, "copied_estimator", raising=False)
+        importlib.invalidate_caches()
+
+    return install
+
+
+def test_a_wrong_constant_in_a_copy_of_an_estimator_is_caught(copied, tmp_path):
+    path = tmp_path / "baseline.json"
+    copied()
+    assert call("--save", path, *TINY, "-e", "copy").exit_code == 0
+    copied()
+    unchanged = against(path)
+    assert unchanged.exit_code == 0
+    assert "every number must be the same" in " ".join(unchanged.stdout.split())
+    copied("(log_mean_exp_negatives(scores) - 1).exp()", "(log_mean_exp_negatives(scores) - 0.9).exp()")
+    done = against(path, "--json")
+    assert done.exit_code == 1
+    content = json.loads(done.stdout)
+    assert [(one["estimator"], one["status"]) for one in content["cells"]] == [
+        ("infonce", "fine"),
+        ("nwj", "fine"),
+        ("copy", CHANGED),
+    ]
+    assert content["differs"][0].startswith("sources")
+
+
+def test_another_version_of_an_estimator_is_named(saved, copied, monkeypatch):
+    monkeypatch.setattr(NWJ, "version", 2)
+    done = against(saved)
+    assert done.exit_code == 2
+    assert "incompatible version: estimator nwj: version 1 in the baseline, 2 here" in done.stderr
+
+
+def test_github(saved, monkeypatch):
+    assert "::" not in against(saved, "--format", "github").stdout
+    planted(monkeypatch, 0.05)
+    done = against(saved, "--format", "github")
+    assert done.exit_code == 1
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("::"))
+    assert line.startswith("::error title=mibench check%3A nwj::changed by +0.050")
+    assert "verdict" in done.stdout.lower()
+
+
+def test_annotations_are_escaped(saved, monkeypatch):
+    planted(monkeypatch, 0.05)
+    found = mibench.check(saved, device="cpu")
+    one = dataclasses.replace(
+        found.failing[0],
+        cell=dataclasses.replace(found.failing[0].cell, label="a, b: 5%\nc"),
+        message="50%: d,\ne",
+    )
+    assert regression_reports.github([one]) == [
+        "::error title=mibench check%3A a%2C b%3A 5%25%0Ac::50%25: d,%0Ae"
+    ]
+
+
+def test_junit(saved, tmp_path, monkeypatch):
+    planted(monkeypatch, 0.05)
+    path = tmp_path / "junit.xml"
+    assert against(saved, "--junit", path).exit_code == 1
+    root = ElementTree.parse(path).getroot()
+    assert (root.get("tests"), root.get("failures")) == ("2", "1")
+    infonce, nwj = root.iter("testcase")
+    assert list(infonce) == []
+    assert nwj.get("name") == "nwj"
+    assert nwj.find("failure").get("type") == CHANGED
+    assert "changed by +0.050" in nwj.find("failure").get("message")
+
+
+def test_too_few_seeds_are_said_when_they_are_saved_and_when_they_are_compared(tmp_path, monkeypatch):
+    path = tmp_path / "few.json"
+    done = call("--save", path, *TINY[:-5], "--seeds", "3", *TINY[-3:])
+    assert done.exit_code == 0
+    assert "2 cells need 9 seeds" in done.stderr
+    planted(monkeypatch, 0.5)
+    elsewhere = path.read_text().replace(torch.__version__, "2.0.0")
+    path.write_text(elsewhere)
+    done = against(path, "--format", "github")
+    assert done.exit_code == 0
+    assert "::warning title=mibench check%3A nwj::cannot detect any change: 3 paired seeds, 9" in done.stdout
+    assert "2 of 2 cannot detect" in done.stderr
+
+
+def test_failed_runs_are_saved_as_failed(tmp_path):
+    path = tmp_path / "diverged.json"
+    done = call("--save", path, "-e", "nwj", *TINY[2:], "--lr", "1e30")
+    assert done.exit_code == 1
+    assert "12 of 12 runs failed" in done.stderr
+    (cell,) = json.loads(path.read_text())["cells"]
+    assert cell["estimates_nats"] == [None] * 12
+    assert cell["failures"]["3"].startswith("diverged")
+    assert against(path).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--rho", "-0.5", "--dim", "2", "-e", "smile[tau=none]"],
+        ["-t", "cubic", "--dim", "2", "--mi", "0.5", "-e", "js"],
+        ["-p", "staircase", "--dim", "2", "--mi", "0.5,1", "-e", "js", "--steps", "20"],
+        ["--samples", "100", "--dim", "2", "--mi", "0.5", "-e", "js", "--precision", "float64"],
+    ],
+    ids=["rho", "cubic", "staircase", "samples"],
+)
+def test_every_grid_comes_back_from_its_file(words, tmp_path):
+    path = tmp_path / "baseline.json"
+    steps = [] if "--steps" in words else ["--steps", "5"]
+    done = call("--save", path, *words, *steps, "-n", "8", "--seeds", "2", "-q", "--device", "cpu")
+    assert done.exit_code == 0, done.stderr
+    done = against(path, *words)  # the grid may be given again, where it is the same
+    assert done.exit_code == 0, done.stderr
+
+
+BAD = [
+    (["--baseline", "none.json"], "Unknown baseline", "--save"),
+    (["--baseline", "referense"], "Unknown baseline 'referense'", "Did you mean 'reference'?"),
+    (["--baseline", "."], "is a folder", "file"),
+    (["--baseline", "tiny.jsn"], "Unknown baseline 'tiny.jsn'", "Did you mean 'tiny.json'?"),
+    (["-n", "9"], "is of another grid: n is 8 in it, 9 here", "--save"),
+    (["-e", "infonce"], "estimator is infonce, nwj in it, infonce here", "--save"),
+    (["--mi", "1,2"], "mi is 0.5 in it, 1, 2 here", "--save"),
+    (["--rho", "0.1"], "rho is none in it, 0.1 here", "--save"),
+    (["-e", "infonse"], "Unknown estimator 'infonse'", "infonce"),
+    (["--tolerance", "-1"], "must not be negative", "0.02"),
+    (["--tolerance", "small"], "'small'", "number"),
+    (["--alpha", "1"], "between 0 and 1", "0.01"),
+    (["--format", "githb"], "Unknown format 'githb'", "github"),
+    (["--format", "github", "--json"], "both write to stdout", "one"),
+    (["--junit", "none/junit.xml"], "cannot be written", "folder"),
+    (["--junit", "."], "cannot be written", "folder"),
+    (["--device", "gpu"], "Unknown device 'gpu'", "cuda"),
+    (["--save", "tiny.json"], "is there already", "delete"),
+    (["--save", "none/new.json"], "no folder 'none'", "Make it first"),
+    (["--save", "."], "is a folder", "file"),
+    (["--save", "new"], "has no suffix", "new.json"),
+    (["--save", "new.json", "--junit", "junit.xml"], "--save and --junit", "one"),
+    (["--save", "new.json", "--json"], "--save and --json", "one"),
+    (["--save", "new.json", "--baseline", "tiny.json"], "--save and --baseline", "one"),
+    (["--save", "new.json", "-e", "infonse"], "Unknown estimator 'infonse'", "infonce"),
+    (["--save", "new.json", "--steps", ""], "''", "number"),
+]
+
+
+@pytest.mark.parametrize(("words", "what", "how"), BAD, ids=lambda v: " ".join(v) if type(v) is list else "")
+def test_bad_input_gets_two_lines_and_status_2_and_writes_nothing(
+    words, what, how, text, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.json").write_text(text)
+    baseline = [] if {"--baseline", "--save"} & set(words) else ["--baseline", "tiny.json"]
+    done = call(*baseline, *words)
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    first, second = done.stderr.splitlines()
+    assert first.startswith("Error: ")
+    assert what in first
+    assert how in second
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.json"]
+    assert (tmp_path / "tiny.json").read_text() == text
+
+
+DAMAGED = [
+    (lambda text: text[:-20], "is damaged"),
+    (lambda text: "", "is damaged"),
+    (lambda text: "[1, 2]", "is damaged: no baseline of mibench"),
+    (lambda text: '{"schema": 2}', "newer version of mibench: its schema is 2, and this version reads 1"),
+    (lambda text: text.replace('"seeds"', '"seedlings"'), "is damaged: 'seeds' is missing"),
+    (lambda text: text.replace("[0, 1,", "[1, 1,"), "each once"),
+    (lambda text: text.replace("[0, 1,", "[0.5, 1,"), "whole numbers"),
+    (lambda text: text.replace("[0, 1,", "[1,"), "12 estimates for 11 seeds"),
+    (lambda text: text.replace('"estimates_nats": [', '"estimates_nats": [NaN, '), "NaN is no number"),
+    (lambda text: text.replace('"estimates_nats": [', '"estimates_nats": ["1", '), "is damaged: cell 1"),
+    (lambda text: text.replace('"n": 8', '"n": 1'), "n must be at least 2"),
+    (lambda text: text.replace('"n": 8, ', ""), "cannot be read ('n')"),
+    (lambda text: text.replace('"n": 8', '"n": 8, "m": 9'), "m 9 in the baseline, missing here"),
+    (lambda text: text.replace('"key_version": ', '"key_version": 9'), "key_version 9"),
+    (lambda text: text.replace('"critic": {', '"critic": 5, "c": {'), "cannot be read"),
+    (lambda text: text.replace('"name": "nwj"', '"name": "nwjj"'), "Unknown estimator 'nwjj'"),
+    (
+        lambda text: text.replace('"name": "nwj"', '"name": "infonce"'),
+        "temperature missing in the baseline, 1 here",
+    ),
+    (
+        lambda text: text.replace('"hidden": 64', '"hiden": 64'),
+        "Unknown option of critic 'separable': 'hiden'",
+    ),
+    (
+        lambda text: text.replace('"hidden": 64, ', ""),
+        "critic separable: hidden missing in the baseline, 256 here",
+    ),
+    (lambda text: text.replace('"one-cycle"', '"two-cycle"'), "Unknown schedule 'two-cycle'"),
+]
+
+
+@pytest.mark.parametrize(("damage", "what"), DAMAGED, ids=[what for _, what in DAMAGED])
+def test_a_baseline_that_cannot_be_used_says_why(damage, what, text, tmp_path):
+    path = tmp_path / "damaged.json"
+    path.write_text(damage(text))
+    assert path.read_text() != text
+    done = against(path)
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    first, _ = done.stderr.splitlines()
+    assert what in first
+    assert "damaged.json" in first
+
+
+def test_a_cell_that_stands_twice(text, tmp_path):
+    path = tmp_path / "twice.json"
+    lines = text.splitlines()
+    (index,) = (i for i, line in enumerate(lines) if '"nwj"' in line)
+    path.write_text("\n".join([*lines[:index], lines[index] + ",", *lines[index:]]))
+    assert "has a cell twice" in against(path).stderr
+
+
+def test_the_api(saved, monkeypatch):
+    found = mibench.check(str(saved), device="cpu")
+    assert found.fine
+    assert found.seeds_needed == 9
+    planted(monkeypatch, 0.05)
+    assert not mibench.check(saved, device="cpu").fine
+    assert mibench.check(saved, tolerance=0.1, device="cpu").verdicts[1].status == NOT_DETERMINISTIC
+    with pytest.raises(mibench.UsageError, match="alpha"):
+        mibench.check(saved, alpha=0)
+
+
+def test_as_many_threads_as_when_the_baseline_was_made(saved):
+    frozen = baselines.read(saved)
+    before = torch.get_num_threads()
+    with checking.as_made(dataclasses.replace(frozen, made_with={"threads": before + 1})):
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
+    with checking.as_made(dataclasses.replace(frozen, made_with={})):
+        assert torch.get_num_threads() == before
+
+
+def test_the_fixture(saved, pytester):
+    pytester.makepyfile(
+        f"""
+        import pytest
+        from mibench.estimators.nwj import NWJ
+
+        def test_fine(mibench_check):
+            assert mibench_check({str(saved)!r}, device="cpu").fine
+
+        def test_changed(mibench_check, monkeypatch):
+            estimate = NWJ.estimate
+            monkeypatch.setattr(NWJ, "estimate", lambda self, scores: estimate(self, scores) + 0.05)
+            mibench_check({str(saved)!r}, device="cpu")
+        """
+    )
+    done = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-n", "0")
+    done.assert_outcomes(passed=1, failed=1)
+    done.stdout.fnmatch_lines(["*1 of 2 cells fail.*", "*| nwj *| changed |*"])
+
+
+def test_the_plugin_does_not_import_torch(pytester):
+    pytester.makepyfile(
+        """
+        import sys
+
+        def test_nothing_heavy():
+            assert "mibench.pytest_plugin" in sys.modules
+            assert not {"torch", "pandas", "numpy"} & set(sys.modules)
+        """
+    )
+    pytester.runpytest_subprocess("-n", "0").assert_outcomes(passed=1)
+
+
+def test_the_reference_has_this_packages_estimators_and_is_of_the_default_grid():
+    frozen = baselines.read(baselines.find("reference"))
+    assert files("mibench").joinpath("baselines/reference.json").is_file()
+    planned = freezing.plan_of(frozen, "reference", "cpu")
+    own = {entry.name for entry in estimators.registry.entries.values() if entry.origin == "mibench"}
+    assert {spec.estimator.name for spec in planned.specs} == own, (
+        "make it anew, see mibench/baselines/README.md"
+    )
+    assert set(planned.specs) == set(mibench.plan(**freezing.grid_of({}), device="cpu").specs)
+    assert not any(cell.failures for cell in frozen.cells)
