@@ -98,10 +98,19 @@ def _settings(summary: pd.DataFrame) -> tuple[list[pd.DataFrame], list[str]]:
     varying = [column for column in _SETTING if summary[column].nunique(dropna=False) > 1]
     titles = [", ".join(_words(column, group.iloc[0][column]) for column in varying) for group in groups]
     failed = [int(group["failed"].sum()) for group in groups]
-    return groups, [
+    said = [
         title + (f"  failed: {count} of {group['runs'].sum()} runs" if count else "")
         for title, count, group in zip(titles, failed, groups, strict=True)
     ]
+    drawn = [not group["mean_nats"].isna().all() for group in groups]
+    if not any(drawn):
+        return groups, said
+    lost = [title for title, is_drawn in zip(said, drawn, strict=True) if not is_drawn]
+    kept = [group for group, is_drawn in zip(groups, drawn, strict=True) if is_drawn]
+    titles = [title for title, is_drawn in zip(said, drawn, strict=True) if is_drawn]
+    # Settings in which nothing finished have no panel; the last title says so.
+    titles[-1] += "".join(f"\nnot drawn: {title}" for title in lost)
+    return kept, titles
 
 
 def _words(column: str, value: object) -> str:

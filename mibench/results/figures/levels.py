@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -29,6 +30,8 @@ from mibench.results.figures.style import (
 )
 from mibench.results.statistics import CELL, in_unit
 
+PANEL_SHARE = 0.8  # of its column is a panel wide, beside its labels
+BOLD_WIDTH = 0.62  # of a bold letter, in font sizes
 SIDESTEP = 1.02  # of x, a level: so little that the eye still reads the tick
 SMALLEST_GAP_INCHES = 0.09
 
@@ -83,7 +86,9 @@ def _panels(summary: pd.DataFrame, unit: str, draw: Draw, level_column: str, acr
                 axis.set_axis_off()
                 continue
             group = groups[index]
-            axis.set_title(_title(group, varying) + _failures(group))
+            letters = int(PANEL_SHARE * width / columns / (BOLD_WIDTH * STYLE["axes.titlesize"] / 72))
+            words = [_title(group, varying), _failures(group)]
+            axis.set_title("\n".join(textwrap.fill(text, letters) for text in words if text))
             draw(axis, group, colours, unit)
             if index % columns:
                 axis.set_ylabel("")
@@ -272,4 +277,4 @@ def _failures(group: pd.DataFrame) -> str:
         return ""
     by_n = group[group["failed"] > 0].groupby("n")["failed"].sum()
     where = ", ".join(f"{count} at n = {n}" for n, count in by_n.items())
-    return f"\nfailed: {failed} of {int(group['runs'].sum())} runs" + (f" ({where})" if len(by_n) < 3 else "")
+    return f"failed: {failed} of {int(group['runs'].sum())} runs" + (f" ({where})" if len(by_n) < 3 else "")
