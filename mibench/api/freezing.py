@@ -30,6 +30,11 @@ _REGISTRIES: dict[str, Registry[Any]] = {
     "protocol": protocols.registry,
 }
 
+_AROUND = ("api", "commands", "results", "baselines")
+"""Folders of the package that make no numbers: a baseline is of the same sources whatever is in them."""
+
+_BELOW = ("networks.py", "protocols.py", "seeding.py", "spec.py")
+
 
 REFERENCE_GRID: dict[str, Any] = {
     "critic": "separable[hidden=64]",
@@ -233,13 +238,17 @@ def _processor() -> str:
 
 
 def _sources(specs: Iterable[RunSpec]) -> str:
-    """Return the beginning of the sha256 of the package's source files, and of the plug-ins that are used."""
+    """Return the beginning of the sha256 of the source files that make the numbers, plug-ins included."""
     folder = Path(mibench.__file__).parent
+    own = (path for path in folder.glob("*/**/*.py") if path.relative_to(folder).parts[0] not in _AROUND)
     chosen = {(kind, getattr(spec, kind)) for spec in specs for kind in _REGISTRIES}
     modules = {_REGISTRIES[kind].load(choice.name).__module__ for kind, choice in chosen}
-    plugins = {Path(sys.modules[name].__file__ or "") for name in modules}
+    used = {
+        *own,
+        *(folder / name for name in _BELOW),
+        *(Path(sys.modules[m].__file__ or "") for m in modules),
+    }
     digest = hashlib.sha256()
-    for path in [*sorted(folder.rglob("*.py")), *sorted(plugins)]:
-        if path.is_file():
-            digest.update(path.name.encode() + path.read_bytes())
+    for path in sorted(used):
+        digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]
