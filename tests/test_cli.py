@@ -24,6 +24,8 @@ OUTPUTS = {
     "bias_vs_n.pdf",
     "estimate_vs_true.png",
     "estimate_vs_true.pdf",
+    "error_split.png",
+    "error_split.pdf",
 }
 
 
@@ -44,7 +46,8 @@ def run(out, *words):
 def test_run_leaves_records_tables_and_figures(out):
     done = run(out, "-e", "infonce,nce[k=2]", *SMALL)
     assert done.exit_code == 0, done.stderr
-    assert {path.name for path in out.iterdir()} == OUTPUTS
+    several = {"metrics_vs_true.png", "metrics_vs_true.pdf"}
+    assert {path.name for path in out.iterdir()} == OUTPUTS | several
     assert "nce[k=2]" in done.stdout
     assert "bound gap" in done.stdout
     assert "device: cpu" in done.stderr
