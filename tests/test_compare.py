@@ -128,6 +128,14 @@ def test_samples_have_a_figure_and_show_their_optimism(tmp_path):
     assert None not in (first["train_nats"], first["validation_nats"], first["best_step"])
 
 
+def test_run_on_the_staircase_draws_it(tmp_path):
+    small = ["--dim", "2", "--mi", "0.5,1", "-n", "4", "--steps", "20", "--seeds", "2", "--device", "cpu"]
+    done = call("run", "-e", "nwj", *small, "--protocol", "staircase", "--out", tmp_path, "--json")
+    assert done.exit_code == 0, done.stderr
+    assert (tmp_path / "staircase.png").is_file()
+    assert {row["protocol"] for row in json.loads(done.stdout)["records"]} == {"staircase[levels=0.5/1]"}
+
+
 def test_reproduce_shows_ours_beside_theirs(suite, tmp_path):
     out = tmp_path / "out"
     done = call("reproduce", suite, "--out", out, "-q")

@@ -70,6 +70,8 @@ def reproduce(
         rows = reproduction.beside(named, published)
         shown = reproduction.table(rows, list(chosen.notes), unit)
         paths = write_reproduction(rows, shown, named, out, chosen.title, unit)
+        if not any(path.stem.startswith("staircase") for path in paths):
+            say("No curves are stored beside these runs, so no staircase is drawn: --rerun all makes them.")
         say(chosen.title, f"Written to {out}: {', '.join(path.name for path in paths)}")
         if as_json:
             _show_json(rows, unit)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from mibench.results import comparison_tables, figures, tables
 from mibench.results.comparison import Comparison
-from mibench.results.statistics import in_unit, summarise
+from mibench.results.statistics import CELL, in_unit, summarise
 from mibench.results.store import Curve, Store
 from mibench.results.tables import Table
 
@@ -38,7 +38,22 @@ def write_tables(records: pd.DataFrame, folder: Path, unit: str = "nats") -> lis
         "table.md": tables.markdown(shown),
         "table.tex": tables.latex(shown),
     }
-    return _write(folder, texts, drawn(summary, unit))
+    return _write(folder, texts, drawn(summary, unit) | _staircases(records, Store(folder), unit))
+
+
+def _staircases(records: pd.DataFrame, store: Store, unit: str) -> dict[str, Figure]:
+    """Return the staircase of each setting that has stored curves."""
+    settings = [column for column in CELL if column not in ("estimator", "true_mi_nats")]
+    found = {}
+    for number, (_, group) in enumerate(records.groupby(settings, sort=False, dropna=False), start=1):
+        curves = _curves(group, store)
+        if curves:
+            first = group.iloc[0]
+            title = f"{first['task']}, {first['critic']}, n = {first['n']}, seed {group['seed'].min()}"
+            found["staircase" if number == 1 else f"staircase_{number}"] = figures.staircase(
+                curves, None, unit, title
+            )
+    return found
 
 
 def write_comparison(comparison: Comparison, folder: Path, unit: str = "nats") -> list[Path]:

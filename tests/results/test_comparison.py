@@ -187,3 +187,17 @@ def test_bias_against_samples_draws_the_data_sets_sizes():
     assert "Samples" in axis.get_xlabel()
     lines = [np.asarray(line.get_ydata(), dtype=float) for line in axis.lines if len(line.get_xdata()) == 2]
     assert any(np.allclose(line, [-0.5, -0.1]) for line in lines)
+
+
+def test_a_staircase_has_a_panel_an_estimator_and_a_gap_where_a_level_failed():
+    curves = {"nwj": {1.0: np.ones(40), 2.0: np.full(40, 2.0)}, "smile": {2.0: np.full(40, 2.5)}}
+    figure = figures.staircase(curves, {"nwj": {2.0: 1.9}}, "nats", "title")
+    first, second, *_ = figure.axes
+    assert [first.get_title(), second.get_title()] == ["nwj", "smile"]
+    raw = np.asarray(second.lines[0].get_ydata(), dtype=float)
+    assert len(raw) == 80
+    assert np.isnan(raw[:40]).all()
+    assert (raw[40:] == 2.5).all()
+    (cross,) = [line for line in first.lines if line.get_marker() == "x"]
+    assert (cross.get_xdata()[0], cross.get_ydata()[0]) == (40 + 30, 1.9)
+    assert not [line for line in second.lines if line.get_marker() == "x"]

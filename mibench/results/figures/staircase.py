@@ -53,7 +53,7 @@ def staircase(
                 axis.set_axis_off()
                 continue
             label = list(curves)[index]
-            _draw(axis, curves[label], (published or {}).get(label, {}), looking[label][0], scale)
+            _draw(axis, _stairs(curves, label), (published or {}).get(label, {}), looking[label][0], scale)
             axis.set_title(label)
             if index + columns >= len(curves):
                 axis.set_xlabel("Step")
@@ -66,6 +66,15 @@ def staircase(
         figure.suptitle(title, fontsize=8) if title else None
         figure.legend(handles=_handles(bool(published)), ncols=4, **LEGEND)
     return figure
+
+
+def _stairs(curves: Mapping[str, Mapping[float, Curve]], label: str) -> dict[float, Curve]:
+    """Return an estimator's curve at every level that any has, with NaN where its own run failed."""
+    lengths = {level: len(curve) for levels in curves.values() for level, curve in levels.items()}
+    return {
+        level: curves[label].get(level, np.full(length, np.nan, dtype=np.float32))
+        for level, length in lengths.items()
+    }
 
 
 def _draw(
