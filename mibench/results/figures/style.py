@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -78,7 +79,7 @@ _SHADES = (0.75, 0.55, 0.4)  # of the family's colour, for its variants
 _COLOURS = sns.color_palette("colorblind", 10)
 
 
-def looks(labels: Iterable[str]) -> dict[str, tuple[Colour, str]]:
+def looks(labels: Collection[str] | pd.Series[str]) -> dict[str, tuple[Colour, str]]:
     """Return the colour and marker of each estimator: the same in every figure, whatever else is drawn.
 
     The colour is the family's, darker for a variant such as `smile[tau=1]`. A variant's marker hangs on its
@@ -96,7 +97,7 @@ def looks(labels: Iterable[str]) -> dict[str, tuple[Colour, str]]:
         red, green, blue = _COLOURS[FAMILIES.get(family, _number(family) % len(_COLOURS))]
         shade = _SHADES[at % len(_SHADES)] if options else 1.0
         found[label] = ((shade * red, shade * green, shade * blue), MARKERS[at])
-    return found
+    return {label: found[label] for label in dict.fromkeys(labels)}
 
 
 def _number(text: str) -> int:
