@@ -12,6 +12,9 @@ from typing import ClassVar
 from mibench.errors import UsageError
 from mibench.registry import Registry, option, real_number
 
+STEPS_A_LEVEL = 4000
+"""Steps of each stair in the published experiments."""
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -53,9 +56,10 @@ class Staircase(Protocol):
     def __post_init__(self) -> None:
         levels = [real_number(level, "a level of 'staircase'") for level in self.levels.split("/")]
         object.__setattr__(self, "levels", "/".join(repr(level).removesuffix(".0") for level in levels))
-        if len(set(levels)) < len(levels):
+        if levels != sorted(set(levels)):
             raise UsageError(
-                f"The levels of 'staircase' repeat: {self.levels}.", "Give each level once, as in 2/4/6."
+                f"The levels of 'staircase' do not climb: {self.levels}.",
+                "Give each level once, from the lowest to the highest, as in 2/4/6.",
             )
         if self.span < 1:
             raise UsageError(
@@ -75,11 +79,11 @@ class Staircase(Protocol):
     def check(self, n: int, steps: int) -> None:
         """Raise a UsageError where the steps do not divide into levels of which a tail can be read."""
         count = len(self.stairs)
-        if steps % count or self.tail * (steps // count) < 2:
-            raise UsageError(
-                f"{steps} steps do not divide into {count} levels whose last {self.tail:.0%} has 2 steps.",
-                f"Give --steps as a multiple of {count}, such as {count * 4000}, the papers' number.",
-            )
+        how = f"Give --steps as a multiple of {count}, such as {count * STEPS_A_LEVEL}."
+        if steps % count:
+            raise UsageError(f"{steps} steps do not divide into {count} levels.", how)
+        if self.tail * (steps // count) < 2:
+            raise UsageError(f"The last {self.tail:.0%} of a level has fewer than 2 steps.", how)
 
 
 @dataclass(frozen=True)

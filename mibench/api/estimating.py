@@ -13,7 +13,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from mibench import critics, estimators, protocols
-from mibench.api.planning import OneOrMore, chosen_estimators, chosen_seeds, positive_rate
+from mibench.api.planning import OneOrMore, check_memory, chosen_estimators, chosen_seeds, positive_rate
 from mibench.engine import device as devices
 from mibench.engine import execute as engine
 from mibench.engine.plan import Pack, packs
@@ -158,7 +158,9 @@ def prepare(
         precision="float32",
     )
     where, message = devices.resolve(device)
-    return Estimation(tuple(specs), {task.choice: task for task in data}, protocol, size, where, message)
+    prepared = Estimation(tuple(specs), {task.choice: task for task in data}, protocol, size, where, message)
+    check_memory(prepared.packs(prepared.specs), where)
+    return prepared
 
 
 def run(prepared: Estimation, report: Callable[[float], None] = lambda work: None) -> Estimates:
@@ -238,10 +240,18 @@ def _warnings(table: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
                 f"{row['ceiling_nats']:.2f} at this n: the truth may be far above. "
                 "More samples allow a larger n."
             )
-        if row["shuffled_low_nats"] > 0 and row["shuffled_nats"] > SHUFFLED_NATS:
+        beside = row["shuffled_low_nats"] > 0 or row["shuffled_high_nats"] < 0
+        if beside and abs(row["shuffled_nats"]) > SHUFFLED_NATS:
             found.append(
                 f"{name} reads {row['shuffled_nats']:.2f} nats where y were shuffled and the truth is 0: "
                 "do not trust its value here."
+            )
+        own = runs[(runs["estimator"] == name) & ~runs["shuffled"]]
+        nothing = int((own["best_step"] == 0).sum())
+        if nothing:
+            found.append(
+                f"{name}: in {nothing} of {len(own)} splits no critic was better on validation than a "
+                "constant one, which reads 0: no dependence was found there."
             )
     failed = runs[runs["status"] != "ok"]
     if len(failed):
@@ -290,8 +300,9 @@ def _plain(values: ArrayLike) -> ArrayLike:
 
 def _standardised(values: NDArray[np.float64], name: str) -> torch.Tensor:
     """Return columns of mean 0 and variance 1."""
+    values = values / np.maximum(np.abs(values).max(0), np.finfo(float).tiny)  # or squares could overflow
     spread = values.std(0)
-    constant = np.flatnonzero(values.min(0) == values.max(0))
+    constant = np.flatnonzero((values.min(0) == values.max(0)) | (spread == 0))
     if len(constant):
         raise UsageError(
             f"Column {constant[0]} of {name} is constant.", "Leave it out: it can have no information."

@@ -175,18 +175,24 @@ def _climbed(protocol: Staircase, citations: Citations) -> str:
     return (
         f"On the staircase{cited} the true MI climbs while one critic goes on training, each level for an "
         f"equal share of the steps; the estimate at a level is the mean over its last {protocol.tail:.0%} of "
-        f"the estimator's values on the training batches, taken before each step and {smoothed}."
+        f"the estimator's values on the training batches, taken before each step and {smoothed}. "
+        "The oracle there is the plain mean over the same batches."
     )
 
 
 def _split(group: pd.DataFrame, protocol: Samples) -> str:
     rest = 1 - protocol.train - protocol.validation
-    best = group["best_step"].dropna()
+    finished = group["best_step"].dropna()
+    best = finished[finished > 0]
     stopped = f" (step {_range(best)})" if len(best) else ""
+    nothing = int((finished == 0).sum())
+    none = f" In {nothing} runs no critic was better there than a constant one, which reads 0." * (
+        nothing > 0
+    )
     return (
         f"The pairs of a data set were split into {protocol.train:.0%} for training, "
         f"{protocol.validation:.0%} for early stopping and {rest:.0%} for the estimate; the critic with the "
-        f"best objective on the second part{stopped} was read out on the third, which it never saw."
+        f"best objective on the second part{stopped} was read out on the third, which it never saw.{none}"
     )
 
 

@@ -10,7 +10,7 @@ from mibench import critics, estimators, protocols, tasks
 from mibench.engine import device as devices
 from mibench.engine.plan import Pack, packs
 from mibench.errors import UsageError, unknown
-from mibench.protocols import Samples, Staircase, Stream
+from mibench.protocols import STEPS_A_LEVEL, Protocol, Samples, Staircase, Stream
 from mibench.registry import Choice, option_rows, parse, real_number, split_names, whole_number
 from mibench.spec import PRECISIONS, SCHEDULES, RunSpec, grid
 
@@ -23,7 +23,7 @@ OneOrMore: TypeAlias = T | Iterable[T]
 DEFAULT_MI_NATS = (2.0, 4.0, 6.0, 8.0, 10.0)
 DEFAULT_N = (16, 32, 64, 128)
 DEFAULT_SEEDS = 3
-DEFAULT_STEPS = {Stream.name: 1000, Staircase.name: 20_000, Samples.name: 2000}
+DEFAULT_STEPS = {Stream.name: 1000, Samples.name: 2000}
 DEFAULT_SCHEDULE = {Stream.name: "one-cycle", Staircase.name: "constant", Samples.name: "constant"}
 
 
@@ -82,9 +82,10 @@ def plan(
     rate = positive_rate(lr)
     specs: list[RunSpec] = []
     for followed in _protocols(protocol, samples, mi):
-        count = DEFAULT_STEPS[followed.name] if steps is None else whole_number(steps, "steps", least=1)
+        made = protocols.registry.make(followed)
+        count = _default_steps(made) if steps is None else whole_number(steps, "steps", least=1)
         for size in ns:
-            protocols.registry.make(followed).check(size, count)
+            made.check(size, count)
         specs += grid(
             estimators=chosen,
             tasks=_on_stairs(followed, chosen_tasks),
@@ -110,7 +111,7 @@ def on_device(specs: Sequence[RunSpec], device: str) -> Plan:
     if chosen.type != "cuda" and any(spec.precision == "tf32" for spec in specs):
         raise UsageError(f"precision tf32 needs a CUDA device, not {chosen}.", "Give --precision float32.")
     planned = Plan(tuple(specs), chosen, message)
-    _check_memory(planned)
+    check_memory(planned.packs(), chosen)
     return planned
 
 
@@ -179,6 +180,12 @@ def _protocols(protocol: OneOrMore[str] | None, samples: Any, mi: Any) -> list[C
     return chosen
 
 
+def _default_steps(protocol: Protocol) -> int:
+    if isinstance(protocol, Staircase):
+        return STEPS_A_LEVEL * len(protocol.stairs)
+    return DEFAULT_STEPS[protocol.name]
+
+
 def _on_stairs(protocol: Choice, chosen: Sequence[Choice]) -> list[Choice]:
     """Return the tasks of a grid: on the staircase, each at the level of every stair."""
     if protocol.name != Staircase.name:
@@ -239,14 +246,14 @@ def _levels(name: str, dims: list[Any], mis: list[Any], rhos: list[Any]) -> list
     return [tasks.registry.choose(name, dim=dim, **level) for dim in dims or [None] for level in levels]
 
 
-def _check_memory(planned: Plan) -> None:
-    """Refuse a grid in which a single run needs more memory than there is."""
-    there = devices.memory_bytes(planned.device)
-    for spec in planned.specs:
-        needed = Pack(((spec,),)).bytes
+def check_memory(chosen: Sequence[Pack], device: torch.device) -> None:
+    """Refuse packs in which a single run needs more memory than there is."""
+    there = devices.memory_bytes(device)
+    for pack in chosen:
+        needed = Pack(pack.trainings[:1], pack.task_of).bytes
         if needed > there:
             raise UsageError(
-                f"One run at n = {spec.n} with critic {spec.critic.label!r} needs about "
-                f"{needed / 2**30:.0f} GiB; {planned.device} has {there / 2**30:.0f} GiB.",
-                "Give a smaller n, dim or critic.",
+                f"One run at n = {pack.first.n} with critic {pack.first.critic.label!r} needs about "
+                f"{needed / 2**30:.0f} GiB; {device} has {there / 2**30:.0f} GiB.",
+                "Give a smaller n, dim or critic, or fewer samples.",
             )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from mibench import estimators
 from mibench.api.planning import OneOrMore, Plan, chosen_estimators, plan
 from mibench.errors import UsageError, unknown
 from mibench.registry import parse, split_names
@@ -32,11 +34,11 @@ class Suite:
     title: str
     estimators: list[str]
     task: str
-    n: int | list[int]
+    n: int
     critics: dict[str, str]
     reference: str = ""
     published: str | None = None
-    notes: tuple[str, ...] | list[str] = ()
+    notes: list[str] = field(default_factory=list)
     dim: int | None = None
     mi: list[float] | None = None
     protocol: str = "stream"
@@ -98,13 +100,30 @@ class Suite:
                 f"Cannot read the published numbers {str(path)!r}: {error}.",
                 "It is a CSV file, named by its path from the suite's folder.",
             ) from None
-        needed = {"estimator", "critic", "true_mi_nats", "estimate_nats", "reading_error_nats"}
+        needed = {"estimator", "critic", *_NUMBERS}
         if not needed <= set(table):
             raise UsageError(
                 f"{str(path)!r} lacks {', '.join(sorted(needed - set(table)))}.",
                 f"Its columns are {', '.join(sorted(needed))}.",
             )
-        return table.astype({"true_mi_nats": float})
+        try:
+            numbers = table.astype(dict.fromkeys(_NUMBERS, float))
+        except ValueError as error:
+            raise UsageError(f"{str(path)!r} has a value that is no number: {error}.", "Mend it.") from None
+        return self._matched(numbers.assign(estimator=[_label(name) for name in numbers["estimator"]]), path)
+
+    def _matched(self, published: pd.DataFrame, path: Path) -> pd.DataFrame:
+        """Return the published numbers, if each is of a critic and an estimator of the suite, once."""
+        have = {choice.label for choice in chosen_estimators(self.estimators)}
+        for row in published.to_dict("records"):
+            if row["estimator"] not in have:
+                raise unknown(f"estimator in {str(path)!r}:", row["estimator"], have, "The suite lacks it.")
+            if row["critic"] not in self.critics:
+                raise unknown(f"critic in {str(path)!r}:", row["critic"], self.critics, "The suite lacks it.")
+        twice = published[published.duplicated(["estimator", "critic", "true_mi_nats"])]
+        if len(twice):
+            raise UsageError(f"{str(path)!r} has two numbers for {twice.iloc[0]['estimator']}.", "Keep one.")
+        return published
 
     def _critics(self, wanted: Sequence[str] | None) -> list[str]:
         for name in wanted or ():
@@ -120,11 +139,18 @@ class Suite:
         names = [name for text in wanted or () for name in split_names(text)]
         found = []
         for name in names:
-            of_name = [label for label in have if name in (label, parse(label, "estimator")[0])]
+            family, options = parse(name, "estimator")
+            of_family = [label for label in have if parse(label, "estimator")[0] == family]
+            of_name = [label for label in of_family if label == _label(name)] if options else of_family
             if not of_name:
                 raise unknown("estimator of this suite", name, have, f"It has {', '.join(have)}.")
             found += of_name
         return list(dict.fromkeys(found)) or have
+
+
+def _label(name: str) -> str:
+    """Return what tables call the estimator of that name: "smile" for "smile[tau=5]"."""
+    return estimators.registry.choose(str(name)).label
 
 
 def suites() -> list[str]:
@@ -158,9 +184,34 @@ def _checked(content: dict[str, Any], path: Path) -> dict[str, Any]:
     for key in ("title", "estimators", "task", "n", "critics"):
         if key not in content:
             raise UsageError(f"The suite {str(path)!r} has no {key!r}.", f"Add {key} = ... to it.")
-    if not isinstance(content["critics"], dict) or not content["critics"]:
+    for key, value in content.items():
+        if not isinstance(value, _TYPES[key]) or isinstance(value, bool):
+            raise UsageError(
+                f"{key} of the suite {str(path)!r} cannot be {value!r}.", f"It is {_NAMES[_TYPES[key]]}."
+            )
+    for key in ("estimators", "notes"):
+        if not all(isinstance(item, str) for item in content.get(key, [])):
+            raise UsageError(f"{key} of the suite {str(path)!r} has an item that is no text.", "Quote it.")
+    if not content["critics"] or not all(re.fullmatch(r"[\w.-]+", name) for name in content["critics"]):
         raise UsageError(
-            f"The suite {str(path)!r} has no table of critics.",
-            'Add [critics] with lines such as separable = "separable[layers=3]".',
+            f"The table of critics of the suite {str(path)!r} is empty, or has a name with odd letters.",
+            'Add to [critics] lines such as separable = "separable[layers=3]".',
         )
     return content
+
+
+_NUMBERS = ("true_mi_nats", "estimate_nats", "reading_error_nats")
+_NAMES: dict[Any, str] = {
+    str: "a text",
+    int: "a whole number",
+    list: "a list",
+    dict: "a table",
+    (int, float): "a number",
+}
+_TYPES: dict[str, Any] = {
+    **dict.fromkeys(("title", "reference", "published", "task", "protocol", "schedule"), str),
+    **dict.fromkeys(("n", "dim", "samples", "steps", "seeds"), int),
+    **dict.fromkeys(("estimators", "mi", "notes"), list),
+    "critics": dict,
+    "lr": (int, float),
+}

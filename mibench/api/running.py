@@ -55,10 +55,10 @@ def run(
         protocol: "stream": fresh data at each step; "staircase": the papers', where `mi` is climbed by one
             critic; "samples": a fixed data set with early stopping.
         samples: sizes of the data set, which ask for the protocol "samples" (10,000).
-        steps: training steps (1000; 20,000 on the staircase).
+        steps: training steps (1000; 4000 a level on the staircase; at most 2000 on samples).
         seeds: how many seeds, from 0 (3); or which: a list, or "0:8".
         lr: learning rate; the peak of the one-cycle schedule (2e-3), or the constant (5e-4).
-        schedule: "one-cycle" or "constant" (the default on the staircase).
+        schedule: "one-cycle" (the default on the stream) or "constant" (elsewhere).
         precision: "float32", "float64" or, on CUDA, "tf32".
         device: "auto", "cpu", "cuda" or "cuda:1".
         out: folder of a results store; what is finished there is not run again. None keeps nothing.

@@ -93,12 +93,13 @@ def _names(texts: list[str] | None) -> list[str] | None:
 
 def _show(found: Estimates, unit: str, as_json: bool) -> None:
     from mibench.results.estimates import table
-    from mibench.results.record import to_json
+    from mibench.results.record import SCHEMA, to_json
     from mibench.results.statistics import in_unit
 
     shown = in_unit(found.table, unit)
     if as_json:
         content = {
+            "schema": SCHEMA,
             "n": found.n,
             "rows": found.rows,
             "parts": found.parts,

@@ -40,7 +40,10 @@ SampleSizes = Annotated[
 ]
 Steps = Annotated[
     str | None,
-    typer.Option(metavar="NUMBER", help="Training steps. [default: 1000; on the staircase 20000]"),
+    typer.Option(
+        metavar="NUMBER",
+        help="Training steps. [default: 1000; 4000 a level on the staircase; at most 2000 on samples]",
+    ),
 ]
 LearningRate = Annotated[
     str | None,
@@ -54,7 +57,7 @@ Schedule = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="one-cycle, or constant as in the papers. [default: one-cycle; on the staircase constant]",
+        help="one-cycle, or constant as in the papers. [default: one-cycle on the stream, else constant]",
     ),
 ]
 Precision = Annotated[str, typer.Option(metavar="NAME", help="float32, float64, or tf32 on CUDA.")]

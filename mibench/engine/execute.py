@@ -44,8 +44,8 @@ def execute(
     """Train and read out packs, and yield the outcomes of each as soon as it is finished.
 
     A pack for which memory does not suffice, or in which something raises, is halved, down to the single
-    training that is to blame; its runs are `failed`, the others go on. `report` is told of the work done
-    (`Pack.work`).
+    training and estimator that are to blame; their runs are `failed`, the others go on. `report` is told of
+    the work done (`Pack.work`).
     """
     waiting = deque(packs)
     while waiting:
@@ -54,8 +54,9 @@ def execute(
         try:
             outcomes = _run(pack, device, report, started)
         except Exception as error:
-            if len(pack.trainings) > 1:
-                waiting.extendleft(reversed(pack.halves()))
+            parts = pack.halves() if len(pack.trainings) > 1 else pack.by_estimator()
+            if len(parts) > 1:
+                waiting.extendleft(reversed(parts))
                 continue
             words = f"{type(error).__name__}: {error}".strip().replace("\n", " ")
             wall_s = (time.perf_counter() - started) / len(pack.specs)

@@ -147,8 +147,7 @@ class Pack:
     @property
     def bytes(self) -> int:
         """Memory that training and read-out need at their peak, beside the process itself."""
-        held = 2 * 8 * sum(self.dims) * self.protocol.size if isinstance(self.protocol, Samples) else 0
-        return self.fixed_bytes + len(self.trainings) * (self.bytes_a_run + held)
+        return self.fixed_bytes + len(self.trainings) * self.bytes_a_run
 
     @property
     def bytes_a_run(self) -> int:
@@ -162,7 +161,8 @@ class Pack:
         n, numbers = self.first.n, 4 * parameters
         numbers += 2 * self.critic.activations(n) + 6 * n * n
         numbers += 2 * min(self.steps_at_once, self.first.steps) * n * sum(self.dims)
-        return numbers * torch.finfo(self.dtype).bits // 8
+        held = 2 * 8 * sum(self.dims) * self.protocol.size if isinstance(self.protocol, Samples) else 0
+        return numbers * torch.finfo(self.dtype).bits // 8 + held
 
     @property
     def fixed_bytes(self) -> int:
@@ -175,6 +175,16 @@ class Pack:
         middle = len(self.trainings) // 2
         one, other = self.trainings[:middle], self.trainings[middle:]
         return Pack(one, self.task_of), Pack(other, self.task_of)
+
+    def by_estimator(self) -> list[Pack]:
+        """Return a pack of one training as packs of one estimator each, which train it anew."""
+        (training,) = self.trainings
+        return [Pack((_own(training, choice),), self.task_of) for choice in self.readers]
+
+
+def _own(training: Training, choice: Choice) -> Training:
+    """Return the runs of a training that one estimator reads out."""
+    return tuple(spec for spec in training if spec.estimator == choice)
 
 
 def packs(specs: Sequence[RunSpec], budget_bytes: int, task_of: TaskOf = tasks.registry.make) -> list[Pack]:
@@ -206,7 +216,7 @@ def training_key(spec: RunSpec) -> str:
     identity = spec.identity
     shared = estimators.registry.load(spec.estimator.name).objective_name
     if shared is not None:
-        identity["estimator"] = shared
+        identity["estimator"] = [shared, spec.estimator.version]
     if spec.protocol.name == Staircase.name:
         identity["task"] = _at_level(spec.task, 0.0).identity
     return digest(identity)
@@ -222,7 +232,7 @@ def _shape(spec: RunSpec, task_of: TaskOf) -> tuple[object, ...]:
     task = task_of(spec.task)
     shared = estimators.registry.load(spec.estimator.name).objective_name
     return (
-        shared or spec.estimator,
+        (shared, spec.estimator.version) if shared else spec.estimator,
         (spec.critic, spec.protocol),
         (task.dim_x, task.dim_y),
         (spec.n, spec.steps),

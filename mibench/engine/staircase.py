@@ -43,7 +43,7 @@ def climb(pack: Pack, device: torch.device, report: Report) -> tuple[Trained, di
     readouts = {}
     for place, training in enumerate(pack.trainings):
         for level, (truth, stair) in enumerate(stairs.items()):
-            specs = [spec for spec in training if pack.task_of(spec.task).true_mi_nats == truth]
+            specs = [spec for spec in training if dict(spec.task.options)["mi"] == truth]
             ratios = _ratios(stair, place, steps, protocol) if specs else []
             for spec in specs:
                 oracle = torch.cat([read_exactly(pack.readers[spec.estimator], part) for part in ratios])
@@ -57,6 +57,9 @@ def _read(curve: Tensor, oracle: Tensor, level: slice, protocol: Staircase) -> R
     # Smoothed as a whole, so that a level begins where the one before it ended, as in the papers' figures.
     smoothed = torch.from_numpy(pd.Series(curve.numpy()).ewm(span=protocol.span).mean().to_numpy(copy=True))
     values, raw = smoothed[level][-len(oracle) :], curve[level][-len(oracle) :]
+    # The raw values are judged: smoothing carries the last finite one over all that are not.
+    finite = bool(curve[level].isfinite().all())
+    message = failure(values, oracle, constant=False) if finite else "a training batch's value is not finite"
     return Readout(
         estimate=values.mean().item(),
         estimate_se=_blocked_error(raw),
@@ -65,7 +68,7 @@ def _read(curve: Tensor, oracle: Tensor, level: slice, protocol: Staircase) -> R
         oracle=oracle.mean().item(),
         oracle_se=standard_error(oracle),
         critic_gap_se=_blocked_error(raw - oracle),
-        message=failure(values, oracle, constant=False),
+        message=message,
         curve=curve[level],
     )
 

@@ -31,8 +31,9 @@ class Estimator(ABC):
         ceiling_formula: the largest value that the read-out can return, in words.
         reference: authors, year and arXiv number.
         bibtex: the same for a paper.
-        objective_name: estimators that have the same one have the same objective, whatever their options, and
-            share one training: it is done once and read out in several ways.
+        objective_name: estimators that have the same one, at the same version, have the same objective
+            whatever their options, learn and carry nothing beside the critic, and share one training: it is
+            done once and read out in several ways.
     """
 
     name: ClassVar[str]

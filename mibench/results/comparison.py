@@ -17,7 +17,7 @@ SETTING = [column for column in CELL if column != "estimator"]
 
 ALPHA = 0.05
 
-NEARER, NO_DIFFERENCE, CANNOT_TELL = "nearer", "no difference found", "cannot tell"
+NEARER, NO_DIFFERENCE, CANNOT_TELL = "nearer", "neither, as far as seen", "cannot tell"
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,10 @@ class Comparison:
 
     Attributes:
         cells: a row an estimator and setting, those of one setting together: the columns of `summarise`,
-            with `score_evaluations` (pairs that the critic of one run scores in training),
-            `seconds_per_1000_steps` (of one run's share of its pack, read-out included) and `best` (the
-            smallest RMSE of its setting, or none that is significantly larger).
+            with `score_evaluations` (pairs that one critic scores in its whole training) and
+            `seconds_per_1000_steps` (one training's share of its pack, with all its read-outs), neither of
+            which is known on samples, and `best` (the smallest RMSE of its setting among estimators of
+            which half the runs finished, or none that is significantly larger).
         pairs: a row a pair of estimators and setting, `a` before `b` as they were given: `seeds` on which
             both finished; `difference_nats` = mean of estimate a - estimate b, `difference_se_nats`;
             `rmse_difference_nats`; `p` of the sign-flip test on the differences of the squared errors seed
@@ -108,10 +109,14 @@ def _by_setting(cells: pd.DataFrame) -> pd.DataFrame:
 
 def _cost(records: pd.DataFrame) -> pd.DataFrame:
     """Return the mean cost of a cell's finished runs."""
-    finished = records[records["status"] == "ok"]
+    # A training that is read out several times, or at several levels, has its time shared among its records.
+    whole = records.assign(training_s=records.groupby("training")["wall_s"].transform("sum"))
+    finished = whole[whole["status"] == "ok"]
+    # A run on samples stops early, so that its number of steps is not known.
+    steps = finished["steps"].where(finished["samples"].isna())
     costs = finished.assign(
-        score_evaluations=finished["steps"] * finished["n"] ** 2,
-        seconds_per_1000_steps=finished["wall_s"] / finished["steps"] * 1000,
+        score_evaluations=steps * finished["n"] ** 2,
+        seconds_per_1000_steps=finished["training_s"] / steps * 1000,
     )
     columns = ["score_evaluations", "seconds_per_1000_steps"]
     return costs.groupby(CELL, sort=False, dropna=False)[columns].mean().reset_index()
@@ -125,10 +130,12 @@ def _best(cells: pd.DataFrame, pairs: pd.DataFrame) -> list[bool]:
     def first(errors: pd.Series[float]) -> str | None:
         return str(names[errors.idxmin()]) if errors.notna().any() else None
 
-    groups = cells.groupby(SETTING, sort=False, dropna=False)["rmse_nats"]
+    # A few lucky runs of an estimator that mostly fails are not the best of anything.
+    sound = cells["rmse_nats"].where(2 * cells["failed"] <= cells["runs"])
+    groups = cells.assign(sound=sound).groupby(SETTING, sort=False, dropna=False)["sound"]
     beside = cells.assign(winner=groups.transform(first))
     merged = beside.merge(_lost(pairs), on=[*SETTING, "winner", "estimator"], how="left", indicator=True)
-    return list((merged["_merge"] == "left_only") & merged["rmse_nats"].notna())
+    return list((merged["_merge"] == "left_only") & sound.notna())
 
 
 def _lost(pairs: pd.DataFrame) -> pd.DataFrame:

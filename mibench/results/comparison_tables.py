@@ -54,8 +54,8 @@ def pairs_table(comparison: Comparison, unit: str = "nats") -> Table:
     ]
     if (comparison.pairs["verdict"] == CANNOT_TELL).any():
         notes.append(
-            f"{CANNOT_TELL}: with so few seeds this table's tests can never reject at {comparison.alpha:g}; "
-            f"{comparison.seeds_needed} seeds would do."
+            f"{CANNOT_TELL}: with so few seeds that both finished, the test can never reject at "
+            f"{comparison.alpha:g} over this table; {comparison.seeds_needed} seeds would do."
         )
     return Table(titles, rows, caption(comparison.cells, ["estimator", *varying]), notes)
 

@@ -11,7 +11,7 @@ import pandas as pd
 from mibench.results.statistics import CONFIDENCE, in_unit, summarise
 from mibench.results.tables import NOT_MEASURED, Table, caption, rounded, setting
 
-DIFFERS, AGREES, CANNOT_TELL = "differs", "agrees", "cannot tell"
+DIFFERS, WITHIN, CANNOT_TELL = "differs", "within noise", "cannot tell"
 
 COLUMNS = ["estimator", "critic_name", "true_mi_nats"]
 
@@ -57,7 +57,7 @@ def _verdict(row: Mapping[Any, Any]) -> str:
         return ""
     if math.isnan(row["noise_nats"]):
         return CANNOT_TELL
-    return DIFFERS if abs(row["difference_nats"]) > row["noise_nats"] else AGREES
+    return DIFFERS if abs(row["difference_nats"]) > row["noise_nats"] else WITHIN
 
 
 def table(rows: pd.DataFrame, notes: list[str], unit: str = "nats") -> Table:
@@ -79,6 +79,7 @@ def table(rows: pd.DataFrame, notes: list[str], unit: str = "nats") -> Table:
     if has_published:
         said.append(
             "Noise: half the width of the interval in which one more run of ours lies with probability 95%, "
-            "and the error of reading; 'differs' lies outside it."
+            f"and the error of reading; '{DIFFERS}' lies outside it. One in twenty does so by chance; few seeds "
+            "make the interval wide."
         )
     return Table(titles, shown, caption(rows, ["estimator", "critic", "true_mi_nats"]), [*said, *notes])

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
 
-MOST_EXACT = 16
-"""Up to so many seeds all 2^S sign patterns are gone through; beyond, so many random ones as 2^16."""
+MOST_EXACT = 18
+"""Up to so many seeds all 2^S sign patterns are gone through; beyond, so many random ones as 2^18."""
 
 SEED = 1905_06922
 
@@ -26,7 +26,7 @@ def sign_flip(differences: Sequence[float] | Numbers) -> float:
     """Return the two-sided p-value of the sign-flip permutation test that the mean difference is zero.
 
     p is the share of sign patterns whose mean is at least as far from zero as the one that was seen; it is
-    exact up to 16 differences. The smallest value it can have is 2^(1-S) for S differences (`least_p`).
+    exact up to 18 differences. The smallest value it can have is 2^(1-S) for S differences (`least_p`).
     It is 1 where there are no differences, or where all are zero.
 
     Reference: Fisher 1935, The Design of Experiments; for random patterns, Phipson & Smyth 2010, arXiv

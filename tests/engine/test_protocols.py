@@ -8,6 +8,7 @@ import pytest
 import torch
 from grids import pack_of, specs
 
+from mibench import estimators
 from mibench.engine import samples, staircase, train
 from mibench.engine.execute import execute
 from mibench.engine.plan import Pack, packs, training_key
@@ -88,6 +89,44 @@ def test_levels_below_the_one_where_the_objective_breaks_are_sound():
     done = outcomes(broken)
     assert [done[spec].status for spec in broken] == ["ok", "diverged"]
     assert "float32" in done[broken[1]].message
+
+
+def test_a_level_with_a_value_that_is_not_finite_is_diverged_however_smooth_the_curve_is():
+    (pack,) = packs(specs("nwj", **STAIRS), LARGE)
+    oracle = torch.ones(15, dtype=torch.float64)
+    for bad in (math.nan, math.inf, -math.inf):
+        for step in (3, 25):  # in the level's head, or in the tail that is averaged
+            curve = torch.ones(60, dtype=torch.float64)
+            curve[step] = bad
+            read = staircase._read(curve, oracle, slice(0, 30), pack.protocol)
+            assert "not finite" in read.message
+            assert staircase._read(curve, oracle, slice(30, 60), pack.protocol).message == ""
+
+
+def test_a_staircase_that_diverges_in_training_is_called_so():
+    for outcome in outcomes(specs("nwj", **STAIRS | {"steps": 200}, lr=50.0, precision="float32")).values():
+        assert outcome.status == "diverged"
+        assert outcome.readout is None
+
+
+def test_an_estimator_that_raises_fails_alone_of_those_that_share_its_training(monkeypatch):
+    def broken(self, scores):
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(type(estimators.get("smile")), "estimate", broken)
+    done = outcomes(specs("js smile", mis=(1.0,), steps=5))
+    assert {spec.estimator.name: outcome.status for spec, outcome in done.items()} == {
+        "js": "ok",
+        "smile": "failed",
+    }
+
+
+def test_packs_on_samples_count_the_data_they_hold():
+    small, large = (
+        pack_of(specs(**DATA | {"protocol": f"samples[size={size}]"})) for size in (1000, 100_000)
+    )
+    held = 2 * 8 * 8 * (100_000 - 1000)
+    assert large.bytes_a_run - small.bytes_a_run == held
 
 
 def test_estimators_and_levels_share_one_training():

@@ -111,6 +111,26 @@ def test_cost_is_of_one_run():
     assert list(cells["seconds_per_1000_steps"]) == [1.0, 1.0]
 
 
+def test_cost_is_of_a_whole_training_however_many_read_it_out():
+    rows = [
+        record(f"{name}{level}", estimator=name, training="t", true_mi_nats=level, wall_s=0.5)
+        for name in ("js", "smile")
+        for level in (2.0, 4.0)
+    ]
+    cells = compare(to_frame(rows)).cells
+    assert set(cells["seconds_per_1000_steps"]) == {2.0}
+    on_samples = [record(name, estimator=name, protocol="samples", samples=100) for name in "ab"]
+    assert compare(to_frame(on_samples)).cells["score_evaluations"].isna().all()
+
+
+def test_a_few_lucky_runs_are_not_the_best():
+    rows = records({"a": -0.5, "b": 0.0})
+    rows[SEEDS + 1 :] = [failed(f"x{seed}", estimator="b", seed=seed) for seed in range(1, SEEDS)]
+    cells = compare(to_frame(rows)).cells.set_index("estimator")
+    assert cells.loc["b", "rmse_nats"] < cells.loc["a", "rmse_nats"]
+    assert cells["best"].to_dict() == {"a": True, "b": False}
+
+
 def test_jackknife_errors_are_close_to_what_theory_says():
     generator = np.random.default_rng(7)
     seeds, spread = 400, 0.3

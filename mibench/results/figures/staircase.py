@@ -85,7 +85,7 @@ def _draw(
     scale: float,
 ) -> None:
     whole = np.concatenate([levels[level] for level in sorted(levels)]) * scale
-    smooth = pd.Series(whole).ewm(span=SPAN).mean().to_numpy()
+    smooth = pd.Series(whole).ewm(span=SPAN).mean().where(np.isfinite(whole)).to_numpy()
     axis.plot(whole, color=colour, alpha=0.25, linewidth=0.4, rasterized=True)
     steps = np.arange(0, len(smooth), FOLD)
     axis.plot(steps, smooth[steps], color=colour)
