@@ -79,7 +79,7 @@ def table(rows: pd.DataFrame, notes: list[str], unit: str = "nats") -> Table:
     if has_published:
         said.append(
             "Noise: half the width of the interval in which one more run of ours lies with probability 95%, "
-            f"and the error of reading; '{DIFFERS}' lies outside it. One in twenty does so by chance; few seeds "
-            "make the interval wide."
+            f"and the error of reading; '{DIFFERS}' lies outside it. One in twenty does so by chance; few "
+            "seeds make the interval wide."
         )
     return Table(titles, shown, caption(rows, ["estimator", "critic", "true_mi_nats"]), [*said, *notes])
