@@ -2,8 +2,11 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -14,13 +17,39 @@ README = (ROOT / "README.md").read_text("utf-8")
 COMMANDS = re.findall(r"^\$ mibench (.*?)(?:\s{2,}#.*)?$", README, re.MULTILINE)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_commands_are_understood(command, tmp_path):
+TRAINING = ("run", "compare", "reproduce")
+
+
+@pytest.fixture
+def a_folder(tmp_path, monkeypatch):
+    """A folder with what the README's commands find in one."""
+    monkeypatch.chdir(tmp_path)
+    rows = np.random.default_rng(0).normal(size=(200, 4))
+    pd.DataFrame(rows, columns=["x_0", "x_1", "y_0", "y_1"]).to_csv("data.csv", index=False)
+    shutil.copytree(ROOT / "results/infonce_gaussian_20d", "results/infonce_gaussian_20d")
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if not command.startswith("check")])
+def test_commands_are_understood(command, a_folder):
     words = shlex.split(command)
-    if words[0] == "run":
-        words += ["--out", str(tmp_path / "out"), *["--dry-run"] * ("--dry-run" not in words)]
+    if words[0] in TRAINING:
+        words += ["--out", str(a_folder / "out"), *["--dry-run"] * ("--dry-run" not in words)]
+    if words[0] == "estimate":
+        words += ["--steps", "2", "--seeds", "2", "-n", "8"]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.stderr
+
+
+def test_check_commands_are_understood(a_folder):
+    """What `check --save` freezes, `check --baseline` reads; the grid is made small."""
+    default, save, compare = (shlex.split(command) for command in COMMANDS if command.startswith("check"))
+    assert default == ["check"]
+    small = ["--steps", "2", "--dim", "2", "-n", "4", "--quiet"]
+    assert CliRunner().invoke(app, [*save, *small]).exit_code == 0
+    done = CliRunner().invoke(app, [*compare, "--quiet"])
+    assert done.exit_code == 0, done.stdout
+    assert (a_folder / "check.xml").is_file()
 
 
 def test_the_python_example_runs():
@@ -36,8 +65,33 @@ def test_the_table_is_the_published_one():
     assert published.strip() in README
 
 
+def test_the_comparison_is_the_published_one():
+    folder = ROOT / "results/compare_gaussian_20d"
+    published = (folder / "comparison.md").read_text("utf-8").splitlines()
+    rows = [line for line in published if line.startswith("| 4 ")]
+    assert len(rows) == 4 + 6
+    assert all(row in README for row in rows)
+
+
+def test_the_reproduction_is_the_published_one():
+    """One line an estimator and level: theirs, ours, and the spread over seeds, for both critics."""
+    tables = {
+        critic: pd.read_csv(ROOT / f"results/song_ermon_2020/{critic}/reproduction.csv").set_index(
+            ["estimator", "true_mi_nats"]
+        )
+        for critic in ("separable", "joint")
+    }
+    separable, joint = tables["separable"], tables["joint"]
+    assert len(separable) == len(joint) == 25
+    for (estimator, level), row in separable.iterrows():
+        other = joint.loc[(estimator, level)]
+        cells = [f"`{estimator}`", f"{level:g}", f"{row['published_nats']:.2f}", f"{row['mean_nats']:.2f}"]
+        cells += [f"{row['std_nats']:.2f}", f"{other['published_nats']:.2f}", f"{other['mean_nats']:.2f}"]
+        assert f"| {' | '.join(cells)} |" in README
+
+
 def test_links_lead_to_files():
     links = re.findall(r"\]\(([^)#]+)\)", README)
     assert len(links) >= 4
     for link in links:
-        assert (ROOT / link).is_file(), link
+        assert (ROOT / link).exists(), link

@@ -104,10 +104,11 @@ def read_out(pack: Pack, trained: Trained) -> dict[RunSpec, Readout]:
     pilot misjudged a heavy tail is more read than it asked for.
     """
     readers = Readers(pack)
-    every = {(choice, place): PILOT_BATCHES for choice, places in readers.seats.items() for place in places}
-    pilot = _values(pack, trained, readers, "pilot", every)
+    seats = [(choice, place) for choice, places in readers.seats.items() for place in places]
+    pilot = _Reading(pack, trained, readers, "pilot").first(dict.fromkeys(seats, PILOT_BATCHES))
     counts = {seat: _enough(pack, values) for seat, values in pilot.items()}
-    values = _values(pack, trained, readers, "readout", counts)
+    reading = _Reading(pack, trained, readers, "readout")
+    values = reading.first(counts)
     while True:
         more = {
             seat: count if _precise(values[seat]) else max(count, _enough(pack, values[seat]))
@@ -115,7 +116,7 @@ def read_out(pack: Pack, trained: Trained) -> dict[RunSpec, Readout]:
         }
         if more == counts:
             break
-        counts, values = more, _values(pack, trained, readers, "readout", more)
+        counts, values = more, reading.first(more)
     oracles = _oracles(pack, counts, on_cuda=_device_of(trained).type == "cuda")
     constant = _constant(pack, trained)
     return {
@@ -136,27 +137,36 @@ def _precise(values: Tensor) -> bool:
 
 def _enough(pack: Pack, values: Tensor) -> int:
     """Return how many batches a run needs, judged by the values of some."""
-    most = max(PILOT_BATCHES, MOST_ROWS // pack.first.n)
     needed = MARGIN * (values.std().item() / TARGET_SE_NATS) ** 2
     if not math.isfinite(needed):
         return PILOT_BATCHES
-    return min(max(PILOT_BATCHES, math.ceil(needed)), most)
+    return min(max(PILOT_BATCHES, math.ceil(needed)), _most(pack))
 
 
-def _values(
-    pack: Pack, trained: Trained, readers: Readers, purpose: str, counts: Mapping[Seat, int]
-) -> dict[Seat, Tensor]:
-    """Return each seat's values on its first batches, so many as its count, in float64 on the CPU."""
-    most = {
-        choice: max(counts[choice, place] for place in places) for choice, places in readers.seats.items()
-    }
-    values: dict[Choice, list[Tensor]] = {choice: [] for choice in most}
-    for batch, scores in enumerate(_scores(pack, trained, purpose, max(most.values()))):
-        for choice, read in values.items():
-            if batch < most[choice]:
-                read.append(readers.read(choice, scores))
-    whole = {choice: torch.stack(read) for choice, read in values.items()}
-    return {seat: column[: counts[seat]] for seat, column in readers.by_seat(whole).items()}
+class _Reading:
+    """What the readers of a pack have read so far of one stream of batches; it can be asked for more."""
+
+    def __init__(self, pack: Pack, trained: Trained, readers: Readers, purpose: str) -> None:
+        self._readers = readers
+        self._scores = _scores(pack, trained, purpose, _most(pack))
+        self._values: dict[Choice, list[Tensor]] = {choice: [] for choice in readers.seats}
+        self._done = 0
+
+    def first(self, counts: Mapping[Seat, int]) -> dict[Seat, Tensor]:
+        """Return each seat's values on its first batches, so many as its count, in float64 on the CPU."""
+        # Every reader reads every batch, so that none has to begin again where another needed more.
+        while self._done < max(counts.values()):
+            scores = next(self._scores)
+            for choice, read in self._values.items():
+                read.append(self._readers.read(choice, scores))
+            self._done += 1
+        whole = {choice: torch.stack(read) for choice, read in self._values.items()}
+        return {seat: column[: counts[seat]] for seat, column in self._readers.by_seat(whole).items()}
+
+
+def _most(pack: Pack) -> int:
+    """Return at how many batches a read-out stops."""
+    return max(PILOT_BATCHES, MOST_ROWS // pack.first.n)
 
 
 def _constant(pack: Pack, trained: Trained) -> list[bool]:
