@@ -104,6 +104,16 @@ def test_near_the_ceiling_there_is_a_warning():
     assert any("within 15% of its ceiling" in warning for warning in found.warnings)
 
 
+def test_where_no_dependence_is_found_it_is_said():
+    x, y = (np.random.default_rng(seed).normal(size=(ROWS, 1)) for seed in (1, 2))
+    found = mibench.estimate(x, y, estimator="nwj", n=8, steps=30, seeds=4, lr=1e-9, device="cpu")
+    assert found.table["estimate_nats"].item() == 0
+    assert found.warnings == [
+        "No dependence was found, since no critic was better on validation than a constant one, "
+        "which reads 0: nwj (4 of 4 splits)."
+    ]
+
+
 def test_one_seed_has_no_interval_and_says_so(xy):
     found = mibench.estimate(*xy, estimator="infonce", **QUICK | {"seeds": 1})
     assert math.isnan(found.table["low_nats"].item())
@@ -271,4 +281,4 @@ def test_ten_thousand_independent_samples():
     assert list(found.table["estimator"]) == names
     for row in found.table.to_dict("records"):
         assert row["low_nats"] <= 0 <= row["high_nats"], row
-    assert found.warnings == []
+    assert all("No dependence was found" in warning for warning in found.warnings)

@@ -246,13 +246,7 @@ def _warnings(table: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
                 f"{name} reads {row['shuffled_nats']:.2f} nats where y were shuffled and the truth is 0: "
                 "do not trust its value here."
             )
-        own = runs[(runs["estimator"] == name) & ~runs["shuffled"]]
-        nothing = int((own["best_step"] == 0).sum())
-        if nothing:
-            found.append(
-                f"{name}: in {nothing} of {len(own)} splits no critic was better on validation than a "
-                "constant one, which reads 0: no dependence was found there."
-            )
+    found += _nothing_found(runs[~runs["shuffled"]])
     failed = runs[runs["status"] != "ok"]
     if len(failed):
         found.append(
@@ -261,6 +255,22 @@ def _warnings(table: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
     if (runs.groupby("estimator")["seed"].nunique() < 2).all():
         found.append("One seed gives no interval: give two or more.")
     return found
+
+
+def _nothing_found(runs: pd.DataFrame) -> list[str]:
+    """Say in how many splits of each estimator a constant critic was kept."""
+    constant = [
+        f"{label} ({int((group['best_step'] == 0).sum())} of {len(group)} splits)"
+        for label, group in runs.groupby("estimator", sort=False)
+        if (group["best_step"] == 0).any()
+    ]
+    if not constant:
+        return []
+    return [
+        "No dependence was found, since no critic was better on validation than a constant one, which reads 0: "
+        + ", ".join(constant)
+        + "."
+    ]
 
 
 def _numbers(values: Any, name: str) -> NDArray[np.float64]:  # noqa: ANN401
