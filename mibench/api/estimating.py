@@ -266,11 +266,8 @@ def _nothing_found(runs: pd.DataFrame) -> list[str]:
     ]
     if not constant:
         return []
-    return [
-        "No dependence was found, since no critic was better on validation than a constant one, which reads 0: "
-        + ", ".join(constant)
-        + "."
-    ]
+    why = "since no critic was better on validation than a constant one, which reads 0"
+    return [f"No dependence was found, {why}: {', '.join(constant)}."]
 
 
 def _numbers(values: Any, name: str) -> NDArray[np.float64]:  # noqa: ANN401
