@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from mibench import critics, estimators, protocols, tasks
+from mibench import critics, encoders, estimators, protocols, tasks
 from mibench.engine.device import budget_bytes
 from mibench.engine.plan import Pack, packs
 from mibench.spec import grid
@@ -22,8 +22,13 @@ def pack(
     specs = grid(
         protocols=[protocols.registry.choose("stream")],
         estimators=[estimators.registry.choose("infonce")],
-        tasks=[tasks.registry.choose("gaussian", dim=20, mi=4.0)],
-        critics=[critics.registry.choose(critic)],
+        sources=[
+            (
+                tasks.registry.choose("gaussian", dim=20, mi=4.0),
+                encoders.registry.choose("none"),
+                critics.registry.choose(critic),
+            )
+        ],
         ns=[n],
         seeds=range(first_seed, first_seed + (runs or 1000)),
         steps=steps,

@@ -14,7 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mibench import critics, estimators, tasks
+    from mibench import critics, encoders, estimators, tasks
     from mibench.api import plan, run
     from mibench.api.checking import check
     from mibench.api.comparing import compare
@@ -35,13 +35,14 @@ _FROM = {
     "summarise": "mibench.results.statistics",
     "UsageError": "mibench.errors",
 }
-_PARTS = ("critics", "estimators", "tasks")
+_PARTS = ("critics", "encoders", "estimators", "tasks")
 
 __all__ = [
     "UsageError",
     "check",
     "compare",
     "critics",
+    "encoders",
     "estimate",
     "estimators",
     "plan",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import importlib.util
+import itertools
 import math
 import re
 import types
@@ -74,7 +75,8 @@ class Registry(Generic[T]):
         kind: what messages call them: "estimator".
         source: the module or package in whose files they stand.
         group: the entry-point group through which other packages add to them, if they may.
-        unlabelled: options that a label leaves out because tables show them in columns of their own.
+        unlabelled: options that a label leaves out because tables show them in columns of their own; a class
+            may have others, in an attribute of that name.
     """
 
     def __init__(
@@ -129,12 +131,13 @@ class Registry(Generic[T]):
         fields = dataclasses.fields(made)  # type: ignore[arg-type]
         options = sorted((field.name, getattr(made, field.name)) for field in fields)
         defaults = {field.name: field.default for field in fields}
+        kind = type(made)
+        unlabelled = getattr(kind, "unlabelled", self._unlabelled)
         shown = [
             f"{key}={_show(value)}"
             for key, value in options
-            if value != defaults[key] and key not in self._unlabelled
+            if value != defaults[key] and key not in unlabelled
         ]
-        kind = type(made)
         name, version = kind.name, kind.version  # type: ignore[attr-defined]
         label = name + (f"[{','.join(shown)}]" if shown else "")
         return Choice(name, version, tuple(options), label)
@@ -185,8 +188,25 @@ def parse(text: str, kind: str) -> tuple[str, dict[str, Any]]:
 
 
 def split_names(text: str) -> list[str]:
-    """Split a list of names at the commas outside brackets: `"mine,nce[k=5,normalizer=learned]"`."""
-    return [name.strip() for name in re.split(r",(?![^\[]*\])", text)]
+    """Split a list of names at the commas outside brackets: `"mine,nce[k=5,normalizer=learned]"`.
+
+    An option with several values, `nce[k=1|4|16]`, stands for a name at each of them.
+    """
+    return [each for name in re.split(r",(?![^\[]*\])", text) for each in _alternatives(name.strip())]
+
+
+def _alternatives(name: str) -> Iterator[str]:
+    head, bracket, rest = name.partition("[")
+    if "|" not in rest:
+        yield name
+        return
+    options, end, after = rest.partition("]")
+    values = []
+    for option in options.split(","):
+        key, equals, several = option.partition("=")
+        values.append([f"{key}{equals}{value.strip()}" for value in several.split("|")])
+    for chosen in itertools.product(*values):
+        yield f"{head}{bracket}{','.join(chosen)}{end}{after}"
 
 
 def describe_class(kind: str, described: type[Any]) -> dict[str, Any]:

@@ -24,6 +24,10 @@ SCHEDULES: tuple[str, ...] = get_args(Schedule)
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 
 
+NO_ENCODER = "none"
+"""The encoder of a run whose critic sees the task's own pair; it is no part of the identity."""
+
+
 @dataclass(frozen=True)
 class RunSpec:
     """One critic trained once.
@@ -34,6 +38,7 @@ class RunSpec:
 
     estimator: Choice
     task: Choice
+    encoder: Choice
     critic: Choice
     protocol: Choice
     n: int
@@ -46,7 +51,9 @@ class RunSpec:
     @property
     def identity(self) -> dict[str, Any]:
         """All that the result depends on, defaults resolved, as JSON values."""
+        encoder = {} if self.encoder.name == NO_ENCODER else {"encoder": self.encoder.identity}
         return {
+            **encoder,
             "key_version": KEY_VERSION,
             "estimator": self.estimator.identity,
             "task": self.task.identity,
@@ -66,6 +73,37 @@ class RunSpec:
         return digest(self.identity)
 
 
+@dataclass(frozen=True)
+class EncoderSpec:
+    """One encoder trained once; every run on its representation shares it.
+
+    `task` is at the defaults of those options that do not change what encoders are trained on.
+    """
+
+    encoder: Choice
+    task: Choice
+    seed: int
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that the encoder depends on, as JSON values."""
+        return {
+            "key_version": KEY_VERSION,
+            "encoder": self.encoder.identity,
+            "task": self.task.identity,
+            "seed": self.seed,
+        }
+
+    @property
+    def key(self) -> str:
+        """The sha256 of the canonical JSON of the identity."""
+        return digest(self.identity)
+
+
+Source = tuple[Choice, Choice, Choice]
+"""A task, the encoder of its pair, and the critic that sees what comes out."""
+
+
 def digest(identity: object) -> str:
     """Return the sha256 of the canonical JSON of a value."""
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -75,8 +113,7 @@ def digest(identity: object) -> str:
 def grid(
     *,
     estimators: Sequence[Choice],
-    tasks: Sequence[Choice],
-    critics: Sequence[Choice],
+    sources: Sequence[Source],
     protocols: Sequence[Choice],
     ns: Sequence[int],
     seeds: Sequence[int],
@@ -85,11 +122,14 @@ def grid(
     schedule: str,
     precision: str,
 ) -> list[RunSpec]:
-    """Return the runs of every combination, each once, in the order in which they are given."""
+    """Return the runs of every combination, each once, in the order in which they are given.
+
+    A source is a task, an encoder and a critic that go together.
+    """
     rate = DEFAULT_LEARNING_RATE[schedule] if lr is None else lr
-    combinations = itertools.product(estimators, critics, tasks, protocols, ns, seeds)
+    combinations = itertools.product(estimators, sources, protocols, ns, seeds)
     specs = (
-        RunSpec(estimator, task, critic, protocol, n, steps, rate, schedule, precision, seed)
-        for estimator, critic, task, protocol, n, seed in combinations
+        RunSpec(estimator, *source, protocol, n, steps, rate, schedule, precision, seed)
+        for estimator, source, protocol, n, seed in combinations
     )
     return list(dict.fromkeys(specs))

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from mibench import critics, estimators, protocols
+from mibench import critics, encoders, estimators, protocols
 from mibench.api.planning import OneOrMore, check_memory, chosen_estimators, chosen_seeds, positive_rate
 from mibench.engine import device as devices
 from mibench.engine import execute as engine
@@ -21,7 +21,7 @@ from mibench.errors import UsageError
 from mibench.protocols import Samples
 from mibench.registry import whole_number
 from mibench.results.statistics import CONFIDENCE
-from mibench.spec import RunSpec, grid
+from mibench.spec import NO_ENCODER, RunSpec, grid
 from mibench.tasks.data import Data
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Estimation:
 
     def packs(self, specs: Sequence[RunSpec]) -> list[Pack]:
         """Return the packs in which runs train."""
-        return packs(specs, devices.budget_bytes(self.device), self.tasks.__getitem__)
+        return packs(specs, devices.budget_bytes(self.device), lambda spec: self.tasks[spec.task])
 
 
 def estimate(x: Any, y: Any, estimator: OneOrMore[str] = DEFAULT_ESTIMATORS, **settings: Any) -> Estimates:  # noqa: ANN401
@@ -145,10 +145,10 @@ def prepare(
     for name in names:
         estimators.registry.make(name).check(size)
     data = [Data(side_x, side_y, shuffled) for shuffled in (False, True)[: 1 + shuffle]]
+    with_critic = encoders.registry.choose(NO_ENCODER), critics.registry.choose(critic)
     specs = grid(
         estimators=names,
-        tasks=[task.choice for task in data],
-        critics=[critics.registry.choose(critic)],
+        sources=[(task.choice, *with_critic) for task in data],
         protocols=[chosen],
         ns=[size],
         seeds=chosen_seeds(seeds),

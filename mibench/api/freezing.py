@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 import mibench
-from mibench import critics, estimators, protocols, tasks
+from mibench import critics, encoders, estimators, protocols, tasks
 from mibench.api import planning
 from mibench.api.planning import Plan
 from mibench.errors import UsageError
@@ -21,7 +21,7 @@ from mibench.registry import Choice, Registry, real_number, whole_number
 from mibench.results.baseline import Baseline, FrozenCell
 from mibench.results.record import Record
 from mibench.results.tables import setting
-from mibench.spec import PRECISIONS, SCHEDULES, RunSpec
+from mibench.spec import NO_ENCODER, PRECISIONS, SCHEDULES, RunSpec
 
 _REGISTRIES: dict[str, Registry[Any]] = {
     "estimator": estimators.registry,
@@ -32,6 +32,8 @@ _REGISTRIES: dict[str, Registry[Any]] = {
 
 _AROUND = ("api", "commands", "results", "baselines")
 """Folders of the package that make no numbers: a baseline is of the same sources whatever is in them."""
+
+_NO_ENCODER = {"name": NO_ENCODER, "options": {}}
 
 _BELOW = ("networks.py", "protocols.py", "seeding.py", "spec.py")
 
@@ -157,6 +159,7 @@ def _spec(identity: Mapping[str, Any], name: str) -> RunSpec:
     try:
         spec = RunSpec(
             **{kind: _choice(registry, identity[kind]) for kind, registry in _REGISTRIES.items()},
+            encoder=_choice(encoders.registry, identity.get("encoder", _NO_ENCODER)),
             n=whole_number(identity["n"], "n", least=2),
             steps=whole_number(identity["steps"], "steps", least=1),
             lr=real_number(identity["lr"], "lr"),

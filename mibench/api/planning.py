@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from mibench import critics, estimators, protocols, tasks
+from mibench import critics, encoders, estimators, protocols, tasks
 from mibench.engine import device as devices
-from mibench.engine.plan import Pack, packs
+from mibench.engine.plan import Pack, TaskOf, packs, task_itself
 from mibench.errors import UsageError, unknown
 from mibench.protocols import STEPS_A_LEVEL, Protocol, Samples, Staircase, Stream
-from mibench.registry import Choice, option_rows, parse, real_number, split_names, whole_number
-from mibench.spec import PRECISIONS, SCHEDULES, RunSpec, grid
+from mibench.registry import Choice, Registry, parse, real_number, split_names, whole_number
+from mibench.spec import NO_ENCODER, PRECISIONS, SCHEDULES, RunSpec, Source, grid
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 OneOrMore: TypeAlias = T | Iterable[T]
 
-DEFAULT_MI_NATS = (2.0, 4.0, 6.0, 8.0, 10.0)
 DEFAULT_N = (16, 32, 64, 128)
 DEFAULT_SEEDS = 3
 DEFAULT_STEPS = {Stream.name: 1000, Samples.name: 2000}
@@ -40,9 +40,9 @@ class Plan:
     device: torch.device
     device_message: str
 
-    def packs(self, specs: Sequence[RunSpec] | None = None) -> list[Pack]:
+    def packs(self, specs: Sequence[RunSpec] | None = None, task_of: TaskOf = task_itself) -> list[Pack]:
         """Return the packs in which the given runs, or all, would train."""
-        return packs(self.specs if specs is None else specs, devices.budget_bytes(self.device))
+        return packs(self.specs if specs is None else specs, devices.budget_bytes(self.device), task_of)
 
 
 def plan(
@@ -52,8 +52,10 @@ def plan(
     dim: OneOrMore[int | str] | None = None,
     mi: OneOrMore[float | str] | None = None,
     rho: OneOrMore[float | str] | None = None,
+    data: OneOrMore[str] | None = None,
+    encoder: OneOrMore[str] | None = None,
     n: OneOrMore[int | str] = DEFAULT_N,
-    critic: OneOrMore[str] = "separable",
+    critic: OneOrMore[str] | None = None,
     protocol: OneOrMore[str] | None = None,
     samples: OneOrMore[int | str] | None = None,
     steps: int | str | None = None,
@@ -69,16 +71,23 @@ def plan(
         UsageError: whatever is wrong with the arguments, the first of it.
     """
     chosen = chosen_estimators(estimator)
-    chosen_critics = [critics.registry.choose(name) for name in _names(critic)]
-    chosen_tasks = [
-        choice
-        for name in _names(task)
-        for choice in _levels(name, _given(dim, "dim"), _given(mi, "mi"), _given(rho, "rho"))
-    ]
+    levels = {
+        key: _given(value, key)
+        for key, value in {"dim": dim, "mi": mi, "rho": rho, "data": data}.items()
+        if value is not None
+    }
+    sources = _sources(
+        [choice for name in _names(task) for choice in _levels(name, levels)],
+        None if encoder is None else _chosen(encoders.registry, encoder),
+        None if critic is None else _chosen(critics.registry, critic),
+    )
     ns = [whole_number(value, "n", least=2) for value in _items(n)]
     for choice in chosen:
         for size in ns:
             estimators.registry.make(choice).check(size)
+    for choice in dict.fromkeys(source[0] for source in sources):
+        for size in ns:
+            tasks.registry.make(choice).check(size)
     rate = positive_rate(lr)
     specs: list[RunSpec] = []
     for followed in _protocols(protocol, samples, mi):
@@ -88,8 +97,7 @@ def plan(
             made.check(size, count)
         specs += grid(
             estimators=chosen,
-            tasks=_on_stairs(followed, chosen_tasks),
-            critics=_some(chosen_critics, "critic"),
+            sources=_on_stairs(followed, sources),
             protocols=[followed],
             ns=_some(ns, "n"),
             seeds=chosen_seeds(seeds),
@@ -121,7 +129,11 @@ def chosen_estimators(names: OneOrMore[str]) -> list[Choice]:
     Raises:
         UsageError: there is none, or one is unknown.
     """
-    return _some([estimators.registry.choose(name) for name in _names(names)], "estimator")
+    return _chosen(estimators.registry, names)
+
+
+def _chosen(registry: Registry[Any], names: OneOrMore[str]) -> list[Choice]:
+    return _some([registry.choose(name) for name in _names(names)], registry.kind)
 
 
 def _names(value: OneOrMore[str]) -> list[str]:
@@ -186,22 +198,44 @@ def _default_steps(protocol: Protocol) -> int:
     return DEFAULT_STEPS[protocol.name]
 
 
-def _on_stairs(protocol: Choice, chosen: Sequence[Choice]) -> list[Choice]:
-    """Return the tasks of a grid: on the staircase, each at the level of every stair."""
+def _sources(
+    chosen: Sequence[Choice], with_encoders: Sequence[Choice] | None, with_critics: Sequence[Choice] | None
+) -> list[Source]:
+    """Return each task with every encoder and critic, or with its own where none is given."""
+    found = []
+    for critic in [None] if with_critics is None else with_critics:
+        for task in _some(list(chosen), "task"):
+            made = tasks.registry.make(task)
+            own = [encoders.registry.choose(made.default_encoder)]
+            for encoder in own if with_encoders is None else with_encoders:
+                encoders.registry.make(encoder).check(made)
+                found.append((task, encoder, critic or critics.registry.choose(made.default_critic)))
+    return found
+
+
+def _on_stairs(protocol: Choice, sources: Sequence[Source]) -> list[Source]:
+    """Return the sources of a grid: on the staircase, each at the level of every stair."""
     if protocol.name != Staircase.name:
-        return _some(list(chosen), "task")
+        return list(sources)
     made = protocols.registry.make(protocol)
     assert isinstance(made, Staircase)
     found = []
-    for choice in chosen:
-        options = dict(choice.options)
-        if "mi" not in options or options.get("rho") is not None:
+    for task, encoder, critic in sources:
+        options = dict(task.options)
+        if "mi" not in options or options.get("rho") is not None or encoder.name != NO_ENCODER:
             raise UsageError(
-                f"The staircase needs a task that is given by its true MI; {choice.label!r} is not.",
+                f"The staircase needs a task that is given by its true MI and no encoder; "
+                f"{task.label!r} with encoder {encoder.label!r} is not that.",
                 "Give --task gaussian or cubic with --mi, or another --protocol.",
             )
-        found += [tasks.registry.choose(choice.name, **options | {"mi": level}) for level in made.stairs]
-    return list(dict.fromkeys(_some(found, "task")))
+        stairs = [tasks.registry.choose(task.name, **options | {"mi": level}) for level in made.stairs]
+        if len({(stair.dim_x, stair.dim_y) for stair in map(tasks.registry.make, stairs)}) > 1:
+            raise UsageError(
+                f"One critic cannot climb {task.label!r}: its dimensions change with the true MI.",
+                "Give the option that holds them, such as m of 'digits'.",
+            )
+        found += [(stair, encoder, critic) for stair in stairs]
+    return list(dict.fromkeys(found))
 
 
 def positive_rate(lr: float | str | None) -> float | None:
@@ -234,16 +268,22 @@ def _seeds(value: OneOrMore[int | str]) -> list[int]:
     return [whole_number(item, "seed", least=0) for item in items]
 
 
-def _levels(name: str, dims: list[Any], mis: list[Any], rhos: list[Any]) -> list[Choice]:
-    """Return a task at every combination of dimension and level of information."""
-    if mis and rhos:
+def _levels(name: str, given: Mapping[str, list[Any]]) -> list[Choice]:
+    """Return a task at every combination of the given options, and at the levels that are its own."""
+    if "mi" in given and "rho" in given:
         raise UsageError("mi and rho are given together.", "Give one: each determines the other.")
-    bare, given = parse(name, "task")
-    options = [row[0] for row in option_rows(tasks.registry.load(bare))]
-    if "mi" in options and not (mis or rhos or {"mi", "rho"} & given.keys()):
-        mis = list(DEFAULT_MI_NATS)
-    levels = [{"mi": mi} for mi in mis] or [{"rho": rho} for rho in rhos] or [{}]
-    return [tasks.registry.choose(name, dim=dim, **level) for dim in dims or [None] for level in levels]
+    bare, bracketed = parse(name, "task")
+    stated = {*given, *bracketed}
+    own = {
+        key: list(levels)
+        for key, levels in tasks.registry.load(bare).levels.items()
+        if key not in stated and not (key == "mi" and "rho" in stated)
+    }
+    axes = dict(given) | own
+    return [
+        tasks.registry.choose(name, **dict(zip(axes, point, strict=True)))
+        for point in itertools.product(*axes.values())
+    ]
 
 
 def check_memory(chosen: Sequence[Pack], device: torch.device) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,13 +12,15 @@ from typing import Any
 
 import pandas as pd
 
-from mibench import __version__, estimators, protocols, tasks
+from mibench import __version__, encoders, estimators, protocols, tasks
 from mibench.api.planning import OneOrMore, Plan, one_of, plan
+from mibench.api.representing import Pairs
 from mibench.engine import device as devices
 from mibench.engine import execute as engine
-from mibench.engine.plan import objective_of, training_key
+from mibench.engine.plan import dims_of, objective_of, training_key
 from mibench.protocols import Samples
 from mibench.results import store as stores
+from mibench.results.encoder_store import EncoderStore
 from mibench.results.record import Record, to_frame
 from mibench.spec import RunSpec
 
@@ -51,7 +54,10 @@ def run(
         mi: true mutual information in nats (2, 4, 6, 8, 10), or
         rho: the correlation instead.
         n: sizes of the score matrix (16, 32, 64, 128).
-        critic: names with options ("separable").
+        data: path of a file with one's own data, for tasks that take one (`digits`).
+        encoder: names with options, of what stands between the task and the critic (the task's own; "none"
+            for most).
+        critic: names with options (the task's own; "separable" for most).
         protocol: "stream": fresh data at each step; "staircase": the papers', where `mi` is climbed by one
             critic; "samples": a fixed data set with early stopping.
         samples: sizes of the data set, which ask for the protocol "samples" (10,000).
@@ -79,7 +85,9 @@ def run(
     store = stores.Store(out)
     known = store.load()
     with store.writer() as writer:
-        return to_frame(execute(planned, select(planned, known, rerun), known, writer.append))
+        selected = select(planned, known, rerun)
+        encoder_store = EncoderStore(out)
+        return to_frame(execute(planned, selected, known, writer.append, encoder_store=encoder_store))
 
 
 def select(planned: Plan, known: Mapping[str, Record], rerun: str) -> list[RunSpec]:
@@ -98,17 +106,28 @@ def execute(
     known: Mapping[str, Record],
     append: Append = lambda record, curve: None,
     report: Callable[[float], None] = lambda work: None,
+    encoder_store: EncoderStore | None = None,
 ) -> list[Record]:
     """Run the selected runs and return the records of all the plan's runs that there now are.
+
+    Encoders that the runs need are taken from the encoder store, or trained and kept there.
 
     Each new record is given to `append` as soon as its pack is finished, with its curve if it has one.
     `report` is told of the work done, as the packs' `work` counts it.
     """
     new = []
-    for pack in engine.execute(planned.packs(selected), planned.device, report):
+
+    def keep(outcome: engine.Outcome) -> None:
+        new.append(_record(outcome, planned, pairs))
+        append(new[-1], _curve(outcome))
+
+    pairs = Pairs(selected, planned.device, encoder_store, report)
+    for spec, message in pairs.failures.items():
+        keep(engine.Outcome(spec, "failed", message, None, 0.0))
+    sound = [spec for spec in selected if spec not in pairs.failures]
+    for pack in engine.execute(planned.packs(sound, pairs), planned.device, report):
         for outcome in pack:
-            new.append(_record(outcome, planned))
-            append(new[-1], _curve(outcome))
+            keep(outcome)
     records = stores.merge([*known.values(), *new])
     return [records[spec.key] for spec in planned.specs if spec.key in records]
 
@@ -135,7 +154,7 @@ def environment() -> dict[str, Any]:
     import torch
 
     cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    registries = (estimators.registry, tasks.registry)
+    registries = (estimators.registry, tasks.registry, encoders.registry)
     return {
         "mibench": __version__,
         "python": platform.python_version(),
@@ -157,9 +176,12 @@ def _curve(outcome: engine.Outcome) -> stores.Curve | None:
     return outcome.readout.curve.float().numpy()
 
 
-def _record(outcome: engine.Outcome, planned: Plan) -> Record:
+def _record(outcome: engine.Outcome, planned: Plan, pairs: Pairs) -> Record:
     spec, readout = outcome.spec, outcome.readout
     task = tasks.registry.make(spec.task)
+    dim_x, dim_y = dims_of(spec)
+    low, high = pairs.interval(spec)
+    facts = pairs.facts(spec)
     ceiling = estimators.registry.make(spec.estimator).ceiling(spec.n)
     protocol = protocols.registry.make(spec.protocol)
     return Record(
@@ -168,9 +190,12 @@ def _record(outcome: engine.Outcome, planned: Plan) -> Record:
         objective=objective_of(spec),
         estimator=spec.estimator.label,
         task=spec.task.label,
-        dim_x=task.dim_x,
-        dim_y=task.dim_y,
+        dim_x=dim_x,
+        dim_y=dim_y,
         true_mi_nats=task.true_mi_nats,
+        true_mi_low_nats=low,
+        true_mi_high_nats=high,
+        encoder=spec.encoder.label,
         n=spec.n,
         critic=spec.critic.label,
         protocol=spec.protocol.label,
@@ -184,14 +209,22 @@ def _record(outcome: engine.Outcome, planned: Plan) -> Record:
         estimate_se_nats=readout.estimate_se if readout else None,
         batch_std_nats=readout.batch_std if readout else None,
         batches=readout.batches if readout else None,
-        oracle_nats=readout.oracle if readout else None,
-        oracle_se_nats=readout.oracle_se if readout else None,
-        critic_gap_se_nats=readout.critic_gap_se if readout else None,
+        oracle_nats=_known(readout.oracle) if readout else None,
+        oracle_se_nats=_known(readout.oracle_se) if readout else None,
+        critic_gap_se_nats=_known(readout.critic_gap_se) if readout else None,
+        log_ratio_rmse_nats=readout.log_ratio_rmse if readout else None,
+        log_partition_nats=readout.log_partition if readout else None,
+        alignment=facts.get("alignment"),
+        uniformity=facts.get("uniformity"),
+        effective_rank=facts.get("effective_rank"),
+        probe_accuracy=facts.get("probe_accuracy"),
+        encoder_nats=facts.get("encoder_nats"),
+        encoder_ceiling_nats=facts.get("encoder_ceiling_nats"),
         train_nats=readout.train if readout else None,
         validation_nats=readout.validation if readout else None,
         best_step=readout.best_step if readout else None,
         ceiling_nats=ceiling,
-        saturated=ceiling is not None and task.true_mi_nats > ceiling,
+        saturated=ceiling is not None and low is not None and low > ceiling,
         status=outcome.status,
         message=outcome.message,
         wall_s=outcome.wall_s,
@@ -199,3 +232,7 @@ def _record(outcome: engine.Outcome, planned: Plan) -> Record:
         version=__version__,
         finished_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -38,6 +38,7 @@ def dry_run(planned: Plan, out: Path, rerun: str, as_json: bool) -> None:
 def run_grid(planned: Plan, out: Path, rerun: str, quiet: bool) -> list[Record]:
     """Run what a store does not have of a grid, and return the records of all that there now are."""
     from mibench.api.running import execute, select
+    from mibench.results.encoder_store import EncoderStore
     from mibench.results.store import Store
 
     store = Store(out)
@@ -54,7 +55,8 @@ def run_grid(planned: Plan, out: Path, rerun: str, quiet: bool) -> list[Record]:
         say(planned.device_message)
         try:
             with progress(planned.packs(selected), quiet) as report:
-                return execute(planned, selected, known, writer.append, report)
+                encoder_store = EncoderStore(out)
+                return execute(planned, selected, known, writer.append, report, encoder_store)
         except KeyboardInterrupt:
             kept = len(planned.specs) - len(select(planned, store.load(), "never"))
             say(f"Interrupted. {kept} of {len(planned.specs)} runs are finished and kept in {out}.")

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 @explained
 def list_names(
-    kind: Annotated[str, typer.Argument(help="estimators, tasks, critics or protocols")],
+    kind: Annotated[str, typer.Argument(help="estimators, tasks, encoders, critics or protocols")],
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """List the estimators, tasks, critics or protocols, those of installed plug-ins included."""
+    """List the estimators, tasks, encoders, critics or protocols, those of plug-ins included."""
     registries = {f"{name}s": registry for name, registry in _registries().items()}
     if kind not in registries:
         raise unknown("kind", kind, registries, f"It is one of: {', '.join(registries)}.")
@@ -36,12 +36,12 @@ def list_names(
 
 @explained
 def describe(
-    name: Annotated[str, typer.Argument(help="An estimator, a task, a critic or a protocol.")],
+    name: Annotated[str, typer.Argument(help="An estimator, a task, an encoder, a critic or a protocol.")],
     bibtex: Annotated[bool, typer.Option("--bibtex", help="Show the BibTeX entry alone.")] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Describe an estimator, a task, a critic or a protocol: formula, ceiling, bias, options, reference."""
+    """Describe an estimator, task, encoder, critic or protocol: formula, ceiling, options, reference."""
     from mibench.registry import describe_class, parse
 
     bare, _ = parse(name, "estimator, task or critic")
@@ -87,11 +87,12 @@ def info(as_json: Json = False, debug: Debug = False) -> None:
 
 
 def _registries() -> dict[str, Registry[Any]]:
-    from mibench import critics, estimators, protocols, tasks
+    from mibench import critics, encoders, estimators, protocols, tasks
 
     return {
         "estimator": estimators.registry,
         "task": tasks.registry,
+        "encoder": encoders.registry,
         "critic": critics.registry,
         "protocol": protocols.registry,
     }

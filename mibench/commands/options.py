@@ -10,19 +10,42 @@ import typer
 Tasks = Annotated[list[str], typer.Option("--task", "-t", metavar="NAMES", help="Tasks with known true MI.")]
 Dim = Annotated[
     list[str] | None,
-    typer.Option("--dim", "-d", metavar="NUMBERS", help="Coordinates of x and of y. [default: 20]"),
+    typer.Option("--dim", "-d", metavar="NUMBERS", help="Coordinates of x and y. [default: the task's own]"),
 ]
 Mi = Annotated[
     list[str] | None,
-    typer.Option("--mi", metavar="NUMBERS", help="True MI in nats. [default: 2,4,6,8,10]"),
+    typer.Option(
+        "--mi",
+        metavar="NUMBERS",
+        help="True MI in nats. [default: 2,4,6,8,10 for gaussian and cubic, else the task's own]",
+    ),
 ]
 Rho = Annotated[
     list[str] | None,
     typer.Option("--rho", metavar="NUMBERS", help="Correlation of each coordinate, in place of --mi."),
 ]
+Data = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data", metavar="PATHS", help="Files of one's own labelled images, for task digits (.npz)."
+    ),
+]
+Encoders = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--encoder",
+        metavar="NAMES",
+        help="What stands between task and critic: simclr, cpc, ... or none. [default: the task's own]",
+    ),
+]
 Critics = Annotated[
-    list[str],
-    typer.Option("--critic", "-c", metavar="NAMES", help="Critics: separable, bilinear, joint."),
+    list[str] | None,
+    typer.Option(
+        "--critic",
+        "-c",
+        metavar="NAMES",
+        help="Critics: separable, bilinear, joint, embedding. [default: the task's own; most: separable]",
+    ),
 ]
 Protocols = Annotated[
     list[str] | None,

@@ -55,6 +55,8 @@ class Readout:
     oracle_se: float
     critic_gap_se: float
     message: str
+    log_ratio_rmse: float | None = None
+    log_partition: float | None = None
     train: float | None = None
     validation: float | None = None
     best_step: int | None = None
@@ -120,7 +122,7 @@ def read_out(pack: Pack, trained: Trained) -> dict[RunSpec, Readout]:
     oracles = _oracles(pack, counts, on_cuda=_device_of(trained).type == "cuda")
     constant = _constant(pack, trained)
     return {
-        spec: summarise(values[spec.estimator, place], oracles[spec.estimator, place], constant[place])
+        spec: summarise(values[spec.estimator, place], oracles.get((spec.estimator, place)), constant[place])
         for place, training in enumerate(pack.trainings)
         for spec in training
     }
@@ -200,6 +202,8 @@ def _oracles(pack: Pack, counts: Mapping[Seat, int], on_cuda: bool) -> dict[Seat
 def _oracle(pack: Pack, place: int, counts: Mapping[Seat, int]) -> dict[Seat, Tensor]:
     """Return the values of the optimal critic on the read-out batches of each seat of a place."""
     left = {seat: count for seat, count in counts.items() if seat[1] == place}
+    if not pack.tasks[place].knows_ratio:
+        return {}
     values: dict[Seat, list[Tensor]] = {seat: [] for seat in left}
     for x, y in _batches(pack, place, "readout", max(left.values())):
         ratios = pack.tasks[place].log_density_ratio(x, y)

@@ -99,5 +99,5 @@ def _judge(pack: Pack, step: int | None, spec: RunSpec, readout: Readout, wall_s
 
 
 def _samples_are_finite(pack: Pack, spec: RunSpec) -> bool:
-    x, y = pack.task_of(spec.task).sample(1, torch.Generator(), pack.dtype)
+    x, y = pack.task_of(spec).sample(1, torch.Generator(), pack.dtype)
     return bool(x.isfinite().all() and y.isfinite().all())

@@ -10,13 +10,13 @@ from itertools import pairwise
 
 import torch
 
-from mibench import critics, estimators, protocols, tasks
+from mibench import critics, encoders, estimators, protocols, tasks
 from mibench.critics.base import Critic
 from mibench.estimators.base import Estimator
 from mibench.protocols import Protocol, Samples, Staircase
 from mibench.registry import Choice
 from mibench.seeding import stream
-from mibench.spec import RunSpec, digest
+from mibench.spec import NO_ENCODER, RunSpec, digest
 from mibench.tasks.base import Task
 
 CHUNK_NUMBERS = 2**16
@@ -43,7 +43,12 @@ READ_OUT_SHARE = 1.25
 Training = tuple[RunSpec, ...]
 """The runs that are read out from one critic, which is trained once; its first stands for all in training."""
 
-TaskOf = Callable[[Choice], Task]
+TaskOf = Callable[[RunSpec], Task]
+
+
+def task_itself(spec: RunSpec) -> Task:
+    """Return the task of a run, without its encoder."""
+    return tasks.registry.make(spec.task)
 
 
 @dataclass(frozen=True)
@@ -52,11 +57,11 @@ class Pack:
 
     Attributes:
         trainings: for each place on the run axis, the runs that are read out there.
-        task_of: where the tasks come from.
+        task_of: where the tasks come from: the pair that the critic of a run sees.
     """
 
     trainings: tuple[Training, ...]
-    task_of: TaskOf = tasks.registry.make
+    task_of: TaskOf = task_itself
 
     @cached_property
     def specs(self) -> tuple[RunSpec, ...]:
@@ -96,7 +101,7 @@ class Pack:
     @cached_property
     def tasks(self) -> tuple[Task, ...]:
         """The task of each training; they differ in their true MI and agree in their dimensions."""
-        return tuple(self.task_of(leader.task) for leader in self.leaders)
+        return tuple(self.task_of(leader) for leader in self.leaders)
 
     def at(self, level: float) -> Pack:
         """Return the pack with every task at another true MI in nats: a stair of the staircase."""
@@ -106,7 +111,7 @@ class Pack:
     @property
     def dims(self) -> tuple[int, int]:
         """dim_x and dim_y of every run."""
-        return self.tasks[0].dim_x, self.tasks[0].dim_y
+        return dims_of(self.first, self.task_of)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -187,7 +192,15 @@ def _own(training: Training, choice: Choice) -> Training:
     return tuple(spec for spec in training if spec.estimator == choice)
 
 
-def packs(specs: Sequence[RunSpec], budget_bytes: int, task_of: TaskOf = tasks.registry.make) -> list[Pack]:
+def dims_of(spec: RunSpec, task_of: TaskOf = task_itself) -> tuple[int, int]:
+    """Return the dimensions of the pair that a run's critic sees; the encoder need not be trained."""
+    if spec.encoder.name == NO_ENCODER:
+        task = task_of(spec)
+        return task.dim_x, task.dim_y
+    return encoders.registry.make(spec.encoder).dims(task_itself(spec))
+
+
+def packs(specs: Sequence[RunSpec], budget_bytes: int, task_of: TaskOf = task_itself) -> list[Pack]:
     """Gather runs that share a training, group trainings of equal shapes, and split groups by the budget.
 
     The budget is for what grows with the runs (`Pack.bytes_a_run`). A pack has at least one training,
@@ -229,12 +242,11 @@ def _at_level(task: Choice, level: float) -> Choice:
 
 
 def _shape(spec: RunSpec, task_of: TaskOf) -> tuple[object, ...]:
-    task = task_of(spec.task)
     shared = estimators.registry.load(spec.estimator.name).objective_name
     return (
         (shared, spec.estimator.version) if shared else spec.estimator,
         (spec.critic, spec.protocol),
-        (task.dim_x, task.dim_y),
+        dims_of(spec, task_of),
         (spec.n, spec.steps),
         (spec.lr, spec.schedule, spec.precision),
     )

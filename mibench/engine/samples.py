@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import torch
@@ -16,6 +15,7 @@ from mibench.protocols import Samples
 from mibench.registry import Choice
 from mibench.seeding import stream
 from mibench.spec import RunSpec
+from mibench.tasks.base import Task
 
 Parts = list[data.Batches]
 """The train, validation and test rows of every run: x (R, rows, dim_x) and y (R, rows, dim_y), in float64."""
@@ -57,14 +57,25 @@ def _settled(values: Tensor, step: int) -> Tensor:
 
 def _parts(pack: Pack, protocol: Samples) -> Parts:
     """Return every run's samples in three parts; which row is in which depends on task and seed alone."""
-    drawn = [
-        task.sample(protocol.size, stream("samples", leader.task.identity, leader.seed), torch.float64)
-        for task, leader in zip(pack.tasks, pack.leaders, strict=True)
+    runs = [_run_parts(task, protocol, leader) for task, leader in zip(pack.tasks, pack.leaders, strict=True)]
+    return [
+        (torch.stack([x for x, _ in part]), torch.stack([y for _, y in part]))
+        for part in zip(*runs, strict=True)
     ]
-    x, y = (torch.stack(side) for side in zip(*drawn, strict=True))
-    return list(
-        zip(torch.split(x, list(protocol.parts), 1), torch.split(y, list(protocol.parts), 1), strict=True)
-    )
+
+
+def _run_parts(task: Task, protocol: Samples, leader: RunSpec) -> Parts:
+    """Return one run's samples in three parts; the test part is of the task itself, not of its training."""
+
+    def drawn(source: Task) -> Parts:
+        sampled = source.sample(
+            protocol.size, stream("samples", leader.task.identity, leader.seed), torch.float64
+        )
+        x, y = (torch.split(side, list(protocol.parts)) for side in sampled)
+        return list(zip(x, y, strict=True))
+
+    parts = drawn(task.training)
+    return parts if task.training is task else [*parts[:2], drawn(task)[2]]
 
 
 def _epochs(pack: Pack, x: Tensor, y: Tensor) -> Iterator[data.Batches]:
@@ -172,7 +183,7 @@ def _oracles(pack: Pack, part: data.Batches) -> dict[Seat, Tensor]:
     found = {}
     x, y = part
     for place, task in enumerate(pack.tasks):
-        if math.isnan(task.true_mi_nats):
+        if not task.knows_ratio:
             continue
         batches = list(_batches(pack, x[place : place + 1], y[place : place + 1]))
         ratios = torch.cat([task.log_density_ratio(*batch) for batch in batches])

@@ -187,7 +187,7 @@ def scores_of(pack: Pack, critic: Tensors, learned: Tensors, x: Tensor, y: Tenso
 def fresh_data(pack: Pack, device: torch.device, steps: int) -> Iterator[data.Batches]:
     """Yield x (R, steps, n, dim_x) and y (R, steps, n, dim_y) for some steps at a time, fresh at each."""
     feeds = [
-        data.batches(task, spec, "train", steps, pack.steps_at_once, pack.dtype)
+        data.batches(task.training, spec, "train", steps, pack.steps_at_once, pack.dtype)
         for task, spec in zip(pack.tasks, pack.leaders, strict=True)
     ]
     return data.stacked(feeds, device, pack.dtype)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import torch
 from torch import Tensor
+
+from mibench.errors import UsageError
+from mibench.registry import Value
+
+Encode = Callable[[Tensor], Tensor]
+"""Rows (n, dim) to representations (n, dim of the representation), in the type of the rows."""
 
 
 class Task(ABC):
@@ -18,11 +26,20 @@ class Task(ABC):
         name: what users type.
         version: raised when the distribution behind the name changes, so that old results are not reused.
         reference: where the task comes from.
+        default_critic, default_encoder: what is used where the user names none.
+        levels: options at several values of which the task is run where the user gives none.
+        source: what encoders can be trained on here: `pairs`, `sequences` or `images`.
+        beside_encoders: options that do not change what encoders are trained on.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     reference: ClassVar[str]
+    default_critic: ClassVar[str] = "separable"
+    default_encoder: ClassVar[str] = "none"
+    levels: ClassVar[Mapping[str, tuple[Value, ...]]] = {}
+    source: ClassVar[str] = "pairs"
+    beside_encoders: ClassVar[tuple[str, ...]] = ()
 
     @property
     @abstractmethod
@@ -38,6 +55,29 @@ class Task(ABC):
     @abstractmethod
     def true_mi_nats(self) -> float:
         """I(X;Y) in nats, exact."""
+
+    @property
+    def true_mi_interval_nats(self) -> tuple[float, float]:
+        """An interval that holds I(X;Y) in nats: a point where it is exact."""
+        return self.true_mi_nats, self.true_mi_nats
+
+    @property
+    def facts(self) -> Mapping[str, float]:
+        """What else is known of the pair, such as a representation's alignment; fields of a record."""
+        return {}
+
+    @property
+    def training(self) -> Task:
+        """Where critics and encoders train: the task itself, unless its data are finite and were parted."""
+        return self
+
+    @property
+    def knows_ratio(self) -> bool:
+        """Whether the log density ratio is known, and so the exact critic."""
+        return not math.isnan(self.true_mi_nats)
+
+    def check(self, n: int) -> None:  # noqa: B027 - most tasks can be sampled without end
+        """Raise a UsageError where the task cannot give batches of n."""
 
     @abstractmethod
     def sample(
@@ -59,3 +99,14 @@ class Task(ABC):
         x has shape (..., n, dim_x), y has (..., n, dim_y), the result (..., n, n). Where float64 cannot
         resolve the ratio, it is NaN.
         """
+
+    def represented(self, encode_x: Encode, encode_y: Encode, generator: torch.Generator) -> Task:
+        """Return the pair (encode_x(x), encode_y(y)), with an interval that holds its information.
+
+        Raises:
+            UsageError: the task cannot enclose the information of representations.
+        """
+        raise UsageError(
+            f"The mutual information of representations of task {self.name!r} cannot be enclosed.",
+            "Give --encoder none, or another task: 'mibench list tasks' shows all.",
+        )

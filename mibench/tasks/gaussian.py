@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mibench.errors import UsageError
-from mibench.registry import option
+from mibench.registry import Value, option
 from mibench.tasks.base import Task
 
 DEFAULT_MI_NATS = 4.0
@@ -41,6 +42,7 @@ class Gaussian(Task):
     rho: float | None = option(None, "correlation of each coordinate pair, in place of mi")
 
     name = "gaussian"
+    levels: ClassVar[Mapping[str, tuple[Value, ...]]] = {"mi": (2.0, 4.0, 6.0, 8.0, 10.0)}
     reference: ClassVar[str] = "Belghazi et al. 2018, arXiv 1801.04062"
 
     def __post_init__(self) -> None:

@@ -1,0 +1,29 @@
+"""Encoder recipes: what turns a task's data into representations, and how it is trained.
+
+    encoder = mibench.encoders.get("simclr[temperature=0.2]")
+
+A recipe is a dataclass in a file of this folder with a literal `name`; its fields are the options that users
+type. Seeds of one recipe train as one pack: parameters lead with the run axis. Other packages add theirs
+through the entry-point group `mibench.encoders`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mibench.registry import Registry
+
+if TYPE_CHECKING:
+    from mibench.encoders.base import Encoder
+    from mibench.registry import Value
+
+registry: Registry[Encoder] = Registry("encoder", "mibench.encoders", group="mibench.encoders")
+
+
+def get(name: str, **options: Value) -> Encoder:
+    """Return an encoder recipe by its name and options: `get("simclr", temperature=0.2)`.
+
+    Raises:
+        UsageError: an unknown name or option, or a value that is not allowed.
+    """
+    return registry.get(name, **options)

@@ -1,0 +1,232 @@
+"""Training encoders in packs, seeds of one recipe at once, and the pairs that they make of a task's."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Self
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mibench import encoders, tasks
+from mibench.encoders.base import Encoder, Tensors
+from mibench.engine.device import keep_freed_memory
+from mibench.errors import UsageError
+from mibench.geometry import direction_spread, effective_rank
+from mibench.registry import Choice
+from mibench.seeding import stream
+from mibench.spec import NO_ENCODER, EncoderSpec, RunSpec
+from mibench.tasks.base import Encode, Task
+
+OWN_BATCHES = 32
+"""The recipe's own estimate is the mean over so many batches that training has not met."""
+
+JUDGED_ROWS = 2048
+"""A representation is judged by those of so many rows."""
+
+COLLAPSED = 0.01
+"""Representations whose directions spread less than this are one (1 is spread to all sides, 0 is a point)."""
+
+
+@dataclass(frozen=True)
+class TrainedEncoder:
+    """An encoder of one seed: its parameters, or a message that says why it has none that count."""
+
+    spec: EncoderSpec
+    parameters: Tensors = field(repr=False)
+    carried: Tensors = field(repr=False)
+    message: str = ""
+    wall_s: float = 0.0
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return everything that was trained, as arrays by name."""
+        sides = {"trained": self.parameters, "carried": self.carried}
+        return {f"{side}/{key}": value.numpy() for side, kept in sides.items() for key, value in kept.items()}
+
+    @classmethod
+    def from_arrays(cls, spec: EncoderSpec, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Return the encoder that `arrays` came from."""
+        sides: dict[str, Tensors] = {"trained": {}, "carried": {}}
+        for name, value in arrays.items():
+            side, _, key = name.partition("/")
+            sides[side][key] = torch.from_numpy(value)
+        return cls(spec, sides["trained"], sides["carried"])
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The pair of representations that an encoder makes of a task's, with what is known of it.
+
+    `task` is None where the encoder failed, and `message` says why.
+    """
+
+    task: Task | None
+    facts: Mapping[str, float]
+    message: str
+
+
+def encoder_of(spec: RunSpec) -> EncoderSpec | None:
+    """Return the encoder whose representation a run's critic sees, None for none."""
+    if spec.encoder.name == NO_ENCODER:
+        return None
+    beside = tasks.registry.load(spec.task.name).beside_encoders
+    options = {key: value for key, value in spec.task.options if key not in beside}
+    return EncoderSpec(spec.encoder, tasks.registry.choose(spec.task.name, **options), spec.seed)
+
+
+def encoder_packs(specs: Sequence[RunSpec]) -> list[list[EncoderSpec]]:
+    """Return the encoders of runs, each once, in packs of one recipe and task."""
+    packs: dict[tuple[Choice, Choice], list[EncoderSpec]] = {}
+    for found in dict.fromkeys(map(encoder_of, specs)):
+        if found is not None:
+            packs.setdefault((found.encoder, found.task), []).append(found)
+    return list(packs.values())
+
+
+def train_encoders(
+    pack: Sequence[EncoderSpec], device: torch.device, report: Callable[[int], None] = lambda steps: None
+) -> list[TrainedEncoder]:
+    """Train the encoders of a pack, which differ in their seed alone, as one tensor program.
+
+    One that diverges comes back with a message that says so; the others go on without it. An error in a pack
+    of several is met by training each alone.
+    """
+    started = time.perf_counter()
+    try:
+        trained, carried, diverged_at = _train(pack, device, report)
+    except Exception as error:
+        if len(pack) > 1:
+            return [done for spec in pack for done in train_encoders([spec], device)]
+        words = f"{type(error).__name__}: {error}".strip().replace("\n", " ")
+        return [TrainedEncoder(pack[0], {}, {}, f"the encoder failed: {words}", _share(started, pack))]
+    found = []
+    for place, spec in enumerate(pack):
+        step = diverged_at[place]
+        message = f"the encoder diverged: its loss is not finite at step {step}" if step else ""
+        found.append(
+            TrainedEncoder(
+                spec, _alone(trained, place), _alone(carried, place), message, _share(started, pack)
+            )
+        )
+    return found
+
+
+def _share(started: float, pack: Sequence[EncoderSpec]) -> float:
+    return (time.perf_counter() - started) / len(pack)
+
+
+def _alone(tensors: Tensors, place: int) -> Tensors:
+    return {key: value[place].detach().cpu() for key, value in tensors.items()}
+
+
+def _train(
+    pack: Sequence[EncoderSpec], device: torch.device, report: Callable[[int], None]
+) -> tuple[Tensors, Tensors, list[int | None]]:
+    """Return the parameters and carried tensors of all runs, and where the loss of each was not finite."""
+    recipe, source = encoders.registry.make(pack[0].encoder), tasks.registry.make(pack[0].task).training
+    if device.type == "cpu":
+        keep_freed_memory()
+    initial = [recipe.initialise(source, stream("encoder weights", *_name(spec))) for spec in pack]
+    beside = [
+        recipe.carried_tensors(first, stream("encoder state", *_name(spec)))
+        for first, spec in zip(initial, pack, strict=True)
+    ]
+    trained = {key: value.requires_grad_() for key, value in _stacked(initial, device).items()}
+    carried = _stacked(beside, device)
+    finite = torch.ones(max(recipe.steps, 1), len(pack), dtype=torch.bool, device=device)
+    if not trained:
+        return trained, carried, [None] * len(pack)
+    optimizer = torch.optim.Adam(trained.values(), lr=recipe.lr, fused=True)
+    feeds = [stream("encoder data", *_name(spec)) for spec in pack]
+    for step in range(recipe.steps):
+        batch = _stacked([recipe.draw(source, feed) for feed in feeds], device)
+        loss = recipe.loss(trained, carried, batch)
+        optimizer.zero_grad(set_to_none=True)
+        loss.sum().backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        with torch.no_grad():
+            recipe.after_step(trained, carried, batch)
+        finite[step] = loss.detach().isfinite()
+        report(1)
+    return trained, carried, [_first_false(flags) for flags in finite.cpu().unbind(1)]
+
+
+def _name(spec: EncoderSpec) -> tuple[object, ...]:
+    """What an encoder's randomness depends on: task and seed alone, so that recipes meet the same data."""
+    return spec.task.identity, spec.seed
+
+
+def _first_false(flags: Tensor) -> int | None:
+    return None if flags.all() else int(flags.to(torch.int8).argmin()) + 1
+
+
+def _stacked(runs: Sequence[Tensors], device: torch.device) -> Tensors:
+    return {key: torch.stack([run[key] for run in runs]).to(device) for key in runs[0]}
+
+
+def represent(task: Task, made: TrainedEncoder) -> Pair:
+    """Return the pair that an encoder makes of a task's, on data that the encoder never met.
+
+    One that collapsed, or whose truth cannot be enclosed, has a message and no pair.
+    """
+    if made.message:
+        return Pair(None, {}, made.message)
+    recipe = encoders.registry.make(made.spec.encoder)
+    encode_x, encode_y = _encode(recipe.encode_x, made.parameters), _encode(recipe.encode_y, made.parameters)
+    try:
+        pair = task.represented(encode_x, encode_y, stream("encoder truth", *_name(made.spec)))
+        x, _ = pair.sample(JUDGED_ROWS, stream("encoder judged", *_name(made.spec)), torch.float64)
+    except (ValueError, RuntimeError, ArithmeticError) as error:
+        if isinstance(error, UsageError):
+            raise
+        return Pair(None, {}, f"the truth of the representation cannot be enclosed: {error}")
+    facts = {**pair.facts, "effective_rank": effective_rank(x), **_own(recipe, task, made)}
+    if not x.isfinite().all():
+        return Pair(None, {}, "the encoder diverged: a representation is not finite")
+    if direction_spread(x) < COLLAPSED:
+        words = f"all inputs have nearly one representation (effective rank {facts['effective_rank']:.2f})"
+        return Pair(None, facts, f"the encoder collapsed: {words}")
+    return Pair(pair, facts, "")
+
+
+def _as_pack(tensors: Tensors) -> Tensors:
+    return {key: value[None] for key, value in tensors.items()}
+
+
+def _encode(side: Callable[[Tensors, Tensor], Tensor], parameters: Tensors) -> Encode:
+    """Return one side of an encoder as a function of rows, in the type of the rows."""
+
+    @cache
+    def in_type(dtype: torch.dtype) -> Tensors:
+        return {key: value[None].to(dtype) for key, value in parameters.items()}
+
+    @torch.no_grad()
+    def encode(rows: Tensor) -> Tensor:
+        return side(in_type(rows.dtype), rows[None])[0]
+
+    return encode
+
+
+@torch.no_grad()
+def _own(recipe: Encoder, task: Task, made: TrainedEncoder) -> dict[str, float]:
+    """Return what the recipe itself reads of the information, and the most that it can read."""
+    feed = stream("encoder own", *_name(made.spec))
+    trained, carried = (
+        {key: value[None] for key, value in side.items()} for side in (made.parameters, made.carried)
+    )
+    values = []
+    for _ in range(OWN_BATCHES):
+        batch = _as_pack(recipe.draw(task, feed))
+        value = recipe.own_estimate(task, trained, carried, batch)
+        if value is None:
+            return {}
+        values.append(value.double().item())
+    ceiling = recipe.own_ceiling()
+    return {"encoder_nats": math.fsum(values) / OWN_BATCHES} | (
+        {} if ceiling is None else {"encoder_ceiling_nats": ceiling}
+    )

@@ -1,0 +1,125 @@
+"""Jointly Gaussian vectors of which few directions are informative: what linear encoders have to find."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from mibench.errors import UsageError
+from mibench.networks import check_sizes
+from mibench.registry import option
+from mibench.seeding import stream
+from mibench.tasks.base import Encode, Task
+from mibench.tasks.normal import Normal, rotation
+from mibench.tasks.represented import Represented
+
+
+@dataclass(frozen=True)
+class LinearEncoder(Task):
+    r"""Gaussian x and y with all information in `rank` of `dim` directions, hidden by fixed rotations.
+
+        x = U a,   y = V b,   b_c = rho a_c + sqrt(1 - rho^2) e_c for c <= rank, b_c independent of a beyond,
+
+    with a, e ~ N(0, 1) and U, V orthogonal, the same for every seed. So
+
+        I(X;Y) = -rank/2 log(1 - rho^2)   nats,   rho = sqrt(1 - exp(-2 I / rank)),
+
+    and for linear encoders z = A x, z' = B y, whatever they are,
+
+        I(Z;Z') = 1/2 log det(A Sx A') det(B Sy B') / det S(z,z') <= I(X;Y),
+
+    exact at every step of their training, with its log density ratio.
+
+    Raises:
+        UsageError: mi below 0 or beyond float32, sizes below 1, rank above dim.
+
+    Reference: linear-Gaussian channels, Cover & Thomas 2006, Elements of Information Theory, section 9.4.
+    """
+
+    dim: int = option(20, "number of coordinates of x and of y")
+    rank: int = option(4, "how many directions are informative")
+    mi: float = option(6.0, "true mutual information of x and y in nats")
+
+    name = "linear-encoder"
+    reference: ClassVar[str] = "Cover, Thomas 2006, Elements of Information Theory"
+    default_encoder: ClassVar[str] = "linear"
+
+    def __post_init__(self) -> None:
+        check_sizes(self.name, dim=self.dim, rank=self.rank)
+        if self.rank > self.dim:
+            raise UsageError(
+                f"{self.rank} informative directions do not fit into dim = {self.dim}.",
+                f"Give rank of at most {self.dim}.",
+            )
+        if not 0 <= self.mi <= self._most:
+            raise UsageError(
+                f"mi of {self.name!r} must lie between 0 and {self._most:.4g}, not {self.mi:g}.",
+                "Give less, or a larger rank.",
+            )
+
+    @property
+    def _most(self) -> float:
+        """The information up to which float32 resolves the noise of a direction."""
+        return -self.rank * math.log(100 * torch.finfo(torch.float32).eps)
+
+    @property
+    def dim_x(self) -> int:
+        """Number of coordinates of x."""
+        return self.dim
+
+    @property
+    def dim_y(self) -> int:
+        """Number of coordinates of y."""
+        return self.dim
+
+    @property
+    def true_mi_nats(self) -> float:
+        """I(X;Y) = mi."""
+        return self.mi
+
+    @cached_property
+    def _rotations(self) -> tuple[Tensor, Tensor]:
+        generator = stream("linear-encoder", self.dim)
+        return rotation(self.dim, generator), rotation(self.dim, generator)
+
+    @cached_property
+    def _rho(self) -> Tensor:
+        rho = torch.zeros(self.dim, dtype=torch.float64)
+        rho[: self.rank] = math.sqrt(-math.expm1(-2 * self.mi / self.rank))
+        return rho
+
+    @cached_property
+    def _normal(self) -> Normal:
+        u, v = self._rotations
+        identity = torch.eye(self.dim, dtype=torch.float64)
+        return Normal(identity, identity, u @ self._rho.diag() @ v.mT)
+
+    def sample(
+        self,
+        n: int,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Draw n pairs; x and y have shape (n, dim)."""
+        device = generator.device if generator is not None else None
+        a, e = torch.randn(2, n, self.dim, generator=generator, dtype=dtype, device=device)
+        deviation = torch.where(self._rho > 0, math.exp(-self.mi / self.rank), 1.0)
+        b = self._rho.to(a) * a + deviation.to(a) * e
+        u, v = self._rotations
+        return a @ u.mT.to(a), b @ v.mT.to(a)
+
+    def log_density_ratio(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return log p(x_i,y_j) / p(x_i)p(y_j), shape (..., n, n), in float64."""
+        return self._normal.log_ratio(x, y)
+
+    def represented(self, encode_x: Encode, encode_y: Encode, generator: torch.Generator) -> Task:
+        """Return the pair (Ax, By) with its exact information; the encoders must be linear."""
+        identity = torch.eye(self.dim, dtype=torch.float64)
+        seen = self._normal.seen_through(encode_x(identity).mT, encode_y(identity).mT)
+        exact = seen.information
+        return Represented(self, encode_x, encode_y, (exact, exact), {}, seen.log_ratio)
