@@ -35,7 +35,7 @@ def effective_rank(z: Tensor) -> float:
     """
     spectrum = torch.linalg.svdvals(z - z.mean(0)).square()
     shares = spectrum / spectrum.sum().clamp_min(torch.finfo(z.dtype).tiny)
-    return torch.special.entr(shares).sum().exp().item()
+    return float(torch.special.entr(shares).sum().exp())
 
 
 def direction_spread(z: Tensor) -> float:

@@ -79,7 +79,7 @@ class Encoder(ABC):
         """
         return None
 
-    def own_ceiling(self) -> float | None:
+    def own_ceiling(self, task: Any) -> float | None:  # noqa: ANN401
         """Return the largest value of `own_estimate` in nats, None for none."""
         return None
 

@@ -107,6 +107,6 @@ class Linear(Encoder):
         """Return the estimator's read-out of the critic that was trained with the encoders."""
         return self._estimator.estimate(self._scores(trained, batch))
 
-    def own_ceiling(self) -> float | None:
+    def own_ceiling(self, task: Task) -> float | None:
         """Return the estimator's ceiling at the size of a batch."""
         return self._estimator.ceiling(self.batch)

@@ -226,7 +226,7 @@ def _own(recipe: Encoder, task: Task, made: TrainedEncoder) -> dict[str, float]:
         if value is None:
             return {}
         values.append(value.double().item())
-    ceiling = recipe.own_ceiling()
+    ceiling = recipe.own_ceiling(task)
     return {"encoder_nats": math.fsum(values) / OWN_BATCHES} | (
         {} if ceiling is None else {"encoder_ceiling_nats": ceiling}
     )

@@ -62,10 +62,12 @@ class Normal:
 def entropy(covariance: Tensor) -> float:
     """Return the differential entropy of a Gaussian in nats: 1/2 log det(2 pi e S)."""
     dim = len(covariance)
-    return (dim * (1 + math.log(2 * math.pi)) + torch.linalg.slogdet(covariance)[1].item()) / 2
+    log_determinant = float(torch.linalg.slogdet(covariance)[1])
+    return (dim * (1 + math.log(2 * math.pi)) + log_determinant) / 2
 
 
 def rotation(dim: int, generator: torch.Generator) -> Tensor:
     """Return a random orthogonal matrix in float64, uniform over all of them."""
     q, r = torch.linalg.qr(torch.randn(dim, dim, generator=generator, dtype=torch.float64))
-    return q * r.diagonal().sign()
+    turned: Tensor = q * r.diagonal().sign()
+    return turned
