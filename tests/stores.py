@@ -25,6 +25,7 @@ def made_up(estimator="infonce", true_mi=2.0, n=16, seed=0, **changes):
         dim_x=5,
         dim_y=5,
         true_mi_nats=true_mi,
+        encoder="none",
         n=n,
         critic="separable",
         protocol="stream",
@@ -41,6 +42,14 @@ def made_up(estimator="infonce", true_mi=2.0, n=16, seed=0, **changes):
         oracle_nats=oracle,
         oracle_se_nats=0.02,
         critic_gap_se_nats=0.01,
+        log_ratio_rmse_nats=0.3,
+        log_partition_nats=0.05,
+        alignment=None,
+        uniformity=None,
+        effective_rank=None,
+        probe_accuracy=None,
+        encoder_nats=None,
+        encoder_ceiling_nats=None,
         train_nats=None,
         validation_nats=None,
         best_step=None,
@@ -53,13 +62,16 @@ def made_up(estimator="infonce", true_mi=2.0, n=16, seed=0, **changes):
         version="0.1.0",
         finished_at="2026-01-02T03:04:05Z",
     )
-    return Record(**values | changes)
+    values |= changes
+    truth = dict.fromkeys(("true_mi_low_nats", "true_mi_high_nats"), values["true_mi_nats"])
+    return Record(**truth | values)
 
 
 def failure(estimator="mine", message=SCRIPT, **changes):
     """Return the record of a run that diverged."""
     measured = "estimate_nats estimate_se_nats batch_std_nats batches oracle_nats oracle_se_nats"
-    nothing = dict.fromkeys([*measured.split(), "critic_gap_se_nats"])
+    ratio = "critic_gap_se_nats log_ratio_rmse_nats log_partition_nats"
+    nothing = dict.fromkeys([*measured.split(), *ratio.split()])
     return made_up(estimator, status="diverged", message=message, **nothing | changes)
 
 

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mibench.cli import app
-from mibench.results.record import FIELDS
+from mibench.results.record import FIELDS, SCHEMA
 from mibench.results.statistics import CELL
 
 SMALL = ["--dim", "2", "--mi", "0.5,1", "-n", "4,8", "--steps", "3", "--seeds", "2", "--device", "cpu"]
@@ -104,7 +104,7 @@ def test_rerun_failed_runs_nothing_else(out):
     assert done.exit_code == 0
     assert not out.exists()
     empty = run(out, *SMALL, "--rerun", "failed", "--json")
-    assert json.loads(empty.stdout) == {"schema": 2, "records": [], "summary": []}
+    assert json.loads(empty.stdout) == {"schema": SCHEMA, "records": [], "summary": []}
 
 
 def test_failures_are_counted_and_end_with_status_1(out):
@@ -212,7 +212,7 @@ def test_a_damaged_store_is_named(out):
     done = run(out, *SMALL)
     assert done.exit_code == 2
     assert f"{segment.name}, line 2, is damaged" in done.stderr
-    segment.write_text("".join([lines[0].replace('"schema": 2', '"schema": 99'), *lines[1:]]))
+    segment.write_text("".join([lines[0].replace(f'"schema": {SCHEMA}', '"schema": 99'), *lines[1:]]))
     done = run(out, *SMALL)
     assert done.exit_code == 2
     assert "newer version" in done.stderr

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from mibench import critics, estimators, protocols, tasks
+from mibench import critics, encoders, estimators, protocols, tasks
 from mibench.spec import KEY_VERSION, RunSpec, grid
 
 
@@ -14,6 +14,7 @@ def spec(**changes):
     values = dict(  # noqa: C408 - the fields as they are written
         estimator=estimators.registry.choose("nce[k=5]"),
         task=tasks.registry.choose("gaussian", dim=20, mi=4.0),
+        encoder=encoders.registry.choose("none"),
         critic=critics.registry.choose("separable"),
         protocol=protocols.registry.choose("stream"),
         n=64,
@@ -41,6 +42,7 @@ def test_key_is_the_same_in_another_process():
 CHANGES = {
     "estimator": estimators.registry.choose("nce[k=6]"),
     "task": tasks.registry.choose("cubic", dim=20, mi=4.0),
+    "encoder": encoders.registry.choose("linear"),
     "critic": critics.registry.choose("joint"),
     "protocol": protocols.registry.choose("samples"),
     "n": 65,
@@ -55,7 +57,9 @@ CHANGES = {
 def test_every_field_is_classified():
     """A new field must be added to the identity, and here."""
     assert set(CHANGES) == {field.name for field in dataclasses.fields(RunSpec)}
-    assert set(spec().identity) == {*CHANGES, "key_version"}
+    assert set(spec(encoder=CHANGES["encoder"]).identity) == {*CHANGES, "key_version"}
+    # Without an encoder there is none in the identity, so that keys are those of the time before encoders.
+    assert set(spec().identity) == {*CHANGES, "key_version"} - {"encoder"}
 
 
 @pytest.mark.parametrize("field", CHANGES)
@@ -85,8 +89,14 @@ def test_grid_has_every_combination_once():
         estimators=[
             estimators.registry.choose(name) for name in ("infonce", "nwj", "infonce[temperature=1]")
         ],
-        tasks=[tasks.registry.choose("gaussian", mi=mi) for mi in (1, 2)],
-        critics=[critics.registry.choose("separable")],
+        sources=[
+            (
+                tasks.registry.choose("gaussian", mi=mi),
+                encoders.registry.choose("none"),
+                critics.registry.choose("separable"),
+            )
+            for mi in (1, 2)
+        ],
         protocols=[protocols.registry.choose("stream")],
         ns=[8, 16],
         seeds=[0, 1],

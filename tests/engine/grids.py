@@ -1,6 +1,6 @@
 """Small grids for the engine's tests."""
 
-from mibench import critics, estimators, protocols, tasks
+from mibench import critics, encoders, estimators, protocols, tasks
 from mibench.engine.plan import Pack
 from mibench.spec import grid
 
@@ -25,8 +25,14 @@ def specs(
 ):
     return grid(
         estimators=[estimators.registry.choose(name) for name in names.split()],
-        tasks=[tasks.registry.choose("gaussian", dim=dim, mi=mi) for mi in mis],
-        critics=[critics.registry.choose(critic)],
+        sources=[
+            (
+                tasks.registry.choose("gaussian", dim=dim, mi=mi),
+                encoders.registry.choose("none"),
+                critics.registry.choose(critic),
+            )
+            for mi in mis
+        ],
         protocols=[protocols.registry.choose(protocol)],
         ns=ns,
         seeds=seeds,

@@ -13,6 +13,7 @@ def record(key="k", **changes):
         dim_x=20,
         dim_y=20,
         true_mi_nats=4.0,
+        encoder="none",
         n=64,
         critic="separable",
         protocol="stream",
@@ -29,6 +30,14 @@ def record(key="k", **changes):
         oracle_nats=3.1,
         oracle_se_nats=0.02,
         critic_gap_se_nats=0.01,
+        log_ratio_rmse_nats=0.3,
+        log_partition_nats=0.05,
+        alignment=None,
+        uniformity=None,
+        effective_rank=None,
+        probe_accuracy=None,
+        encoder_nats=None,
+        encoder_ceiling_nats=None,
         train_nats=None,
         validation_nats=None,
         best_step=None,
@@ -41,7 +50,9 @@ def record(key="k", **changes):
         version="0.1.0",
         finished_at="2026-01-02T03:04:05Z",
     )
-    return Record(**values | changes)
+    values |= changes
+    truth = dict.fromkeys(("true_mi_low_nats", "true_mi_high_nats"), values["true_mi_nats"])
+    return Record(**truth | values)
 
 
 def failed(key="k", **changes):
@@ -54,6 +65,8 @@ def failed(key="k", **changes):
             "oracle_nats",
             "oracle_se_nats",
             "critic_gap_se_nats",
+            "log_ratio_rmse_nats",
+            "log_partition_nats",
         )
     )
     return record(key, status="diverged", message="the objective is not finite", **nothing | changes)
