@@ -1,0 +1,181 @@
+"""What the recipes for images share: the network, random views of an image, the losses of pairs of views."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample, normalize
+
+from mibench.convolution import convolutional, convolve, standardised
+from mibench.encoders.base import Encoder, Tensors, check_training
+from mibench.errors import UsageError
+from mibench.networks import check_sizes, initialise, mlp, mlp_shapes
+from mibench.registry import option
+
+ROTATION = math.radians(15)
+SCALE = 0.15
+SHIFT = 0.125
+NOISE = 0.1
+"""Views are turned, scaled and shifted (a share of the side) at random by at most so much; noise has this
+standard deviation, where the largest pixel is 1."""
+
+HIDDEN = 64
+PROJECTED = 32
+
+
+@dataclass(frozen=True)
+class ImageEncoder(Encoder):
+    """A convolutional network z = h(image), one image at a time; subclasses say what trains it."""
+
+    dim: int = option(32, "dimension of the representation of an image")
+    batch: int = option(128, "images in a batch")
+    steps: int = option(600, "training steps")
+    lr: float = option(2e-3, "Adam's rate, constant")
+
+    source: ClassVar[str] = "images"
+
+    def __post_init__(self) -> None:
+        check_sizes(self.name, dim=self.dim, batch=self.batch)
+        check_training(self)
+
+    def check(self, task: Any) -> None:  # noqa: ANN401 - a task that has the source
+        """Raise a UsageError where the task has no images, or fewer than a batch."""
+        super().check(task)
+        if self.batch > task.fewest():
+            raise UsageError(
+                f"A batch of {self.batch} for {self.name!r} is more than the {task.fewest()} images of the "
+                "smaller part.",
+                f"Give --encoder {self.name}[batch={task.fewest()}] or less, or more images.",
+            )
+
+    def dims(self, task: Any) -> tuple[int, int]:  # noqa: ANN401
+        """Return the dimension of the representations of all images side by side."""
+        return task.tiles * self.dim, task.tiles * self.dim
+
+    def initialise(self, task: Any, generator: torch.Generator) -> Tensors:  # noqa: ANN401
+        """Return the network of one run."""
+        return convolutional("encoder", task.mean, self.dim, generator)
+
+    def draw(self, task: Any, generator: torch.Generator) -> Tensors:  # noqa: ANN401
+        """Return images of a batch and what makes two views of each."""
+        return {"images": task.images(self.batch, generator), **view_numbers(2, self.batch, task, generator)}
+
+    def encode_x(self, trained: Tensors, x: Tensor) -> Tensor:
+        """Return the representations of images: (R, n, H W) -> (R, n, dim)."""
+        return convolve(trained, "encoder", x)
+
+
+def view_numbers(views: int, count: int, task: Any, generator: torch.Generator) -> Tensors:  # noqa: ANN401
+    """Return the random numbers of so many views of each image of a batch: poses in (-1, 1), and noise."""
+    height, width = task.shape
+    return {
+        "pose": 2 * torch.rand(views, count, 4, generator=generator) - 1,
+        "noise": torch.randn(views, count, height * width, generator=generator),
+    }
+
+
+def two_views(trained: Tensors, batch: Tensors) -> tuple[Tensor, Tensor]:
+    """Return the two views of each image, (R, n, H W) each."""
+    _, height, width = trained["encoder.offset"].shape
+    first, second = viewed(batch, (height, width)).unbind(1)
+    return first, second
+
+
+def viewed(batch: Tensors, shape: tuple[int, int]) -> Tensor:
+    """Return views of images, turned, scaled, shifted, with noise: (R, views, n, H W)."""
+    pose, noise, (height, width) = batch["pose"], batch["noise"], shape
+    angle, scale = ROTATION * pose[..., 0], 1 + SCALE * pose[..., 1]
+    cosine, sine = scale * angle.cos(), scale * angle.sin()
+    # In coordinates from -1 to 1 whatever the sides are, hence their ratio.
+    to_x = torch.stack([cosine, -sine * height / width, 2 * SHIFT * pose[..., 2]], -1)
+    to_y = torch.stack([sine * width / height, cosine, 2 * SHIFT * pose[..., 3]], -1)
+    there = torch.stack([to_x, to_y], -2).flatten(0, 2)
+    images = batch["images"][:, None].expand(noise.shape).reshape(-1, 1, height, width)
+    grid = affine_grid(there, [len(images), 1, height, width], align_corners=False)
+    return grid_sample(images, grid, align_corners=False).view(noise.shape) + NOISE * noise
+
+
+def projection(prefix: str, sizes: list[int], generator: torch.Generator) -> Tensors:
+    """Return the parameters of a head of one run."""
+    return initialise(mlp_shapes(prefix, sizes), generator, torch.float32)
+
+
+def projected(trained: Tensors, prefix: str, inputs: Tensor) -> Tensor:
+    """Return a head's output on the unit sphere: (R, n, in) -> (R, n, out)."""
+    return normalize(mlp(trained, prefix, inputs), dim=-1)
+
+
+def normalised_head(trained: Tensors, prefix: str, inputs: Tensor) -> Tensor:
+    """Return the output of a head of two layers, standardised over the batch between them."""
+    hidden = torch.baddbmm(trained[f"{prefix}.0.bias"], inputs, trained[f"{prefix}.0.weight"])
+    return torch.baddbmm(
+        trained[f"{prefix}.1.bias"], standardised(hidden).relu(), trained[f"{prefix}.1.weight"]
+    )
+
+
+def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+    """Return NT-Xent of N pairs of unit vectors, (R, N, dim) each -> (R), in nats.
+
+    Each of the 2N is asked for its other among the 2N - 1 that are not itself.
+    """
+    count = first.shape[1]
+    both = torch.cat([first, second], 1)
+    logits = both @ both.mT / temperature
+    itself = torch.eye(2 * count, dtype=torch.bool, device=logits.device)
+    other = (first * second).sum(-1).repeat(1, 2) / temperature
+    return (logits.masked_fill(itself, -math.inf).logsumexp(-1) - other).mean(-1)
+
+
+def one_way(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+    """Return the InfoNCE loss of N pairs of unit vectors, each first among all N second: (R), in nats."""
+    logits = first @ second.mT / temperature
+    return (logits.logsumexp(-1) - logits.diagonal(dim1=-2, dim2=-1)).mean(-1)
+
+
+def against_queue(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> Tensor:
+    """Return the loss of N queries with a key each among K negatives of the queue, (R), in nats.
+
+    query and key are (R, N, dim), the queue is (R, K, dim): K + 1 candidates.
+    """
+    own = (query * key).sum(-1, keepdim=True)
+    logits = torch.cat([own, query @ queue.mT], -1) / temperature
+    return (logits.logsumexp(-1) - logits[..., 0]).mean(-1)
+
+
+def distance(predicted: Tensor, target: Tensor) -> Tensor:
+    """Return mean |p/|p| - t/|t||^2 = 2 - 2 cos of rows (R, n, dim) -> (R)."""
+    return (2 - 2 * (normalize(predicted, dim=-1) * normalize(target, dim=-1)).sum(-1)).mean(-1)
+
+
+def copied(trained: Tensors, prefixes: tuple[str, ...]) -> Tensors:
+    """Return a copy of the parameters of those prefixes, to be carried as a momentum encoder."""
+    return {key: value.clone() for key, value in trained.items() if key.startswith(prefixes)}
+
+
+def follow(copy: Tensors, trained: Tensors, momentum: float) -> None:
+    """Move a momentum encoder: theta' <- momentum theta' + (1 - momentum) theta, in place."""
+    for key, value in trained.items():
+        if key in copy:
+            copy[key].lerp_(value, 1 - momentum)
+
+
+def check_temperature(name: str, temperature: float) -> None:
+    """Raise a UsageError for a temperature that is not positive."""
+    if not temperature > 0:
+        raise UsageError(
+            f"temperature of {name!r} must be positive, not {temperature:g}.",
+            "Give a number above 0; cosines are divided by it.",
+        )
+
+
+def check_momentum(name: str, momentum: float) -> None:
+    """Raise a UsageError for a momentum outside [0, 1)."""
+    if not 0 <= momentum < 1:
+        raise UsageError(
+            f"momentum of {name!r} must be 0 or more and below 1, not {momentum:g}.",
+            "At 0 the copy is the encoder itself, near 1 it follows slowly.",
+        )

@@ -1,0 +1,106 @@
+"""MoCo: which of K + 1 keys is of the same image, the others from a queue?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from mibench.encoders.base import Tensors
+from mibench.encoders.images import (
+    HIDDEN,
+    PROJECTED,
+    ImageEncoder,
+    against_queue,
+    check_momentum,
+    check_temperature,
+    copied,
+    follow,
+    projected,
+    projection,
+    two_views,
+)
+from mibench.errors import UsageError
+from mibench.networks import check_sizes
+from mibench.registry import option
+
+
+@dataclass(frozen=True)
+class MoCo(ImageEncoder):
+    r"""One view of each image asks for the other among K older keys, which a momentum encoder has made.
+
+        L = -1/N sum_i log [ exp(q_i.k_i/t) / (exp(q_i.k_i/t) + sum_(l<=K) exp(q_i.n_l/t)) ]   nats
+
+    q = g(h(view))/|.|, k the same of the other view by a copy of h and g that no gradient changes and that
+    follows as theta' <- m theta' + (1 - m) theta. After each step the N keys enter the queue and the oldest N
+    leave it. Its own estimate is log(K + 1) - L on images that training has not met.
+
+    Ceiling: log(K + 1).
+
+    Raises:
+        UsageError: a queue smaller than the batch, momentum outside [0, 1), a temperature or a rate that is
+            not positive, sizes below 1, a batch larger than a part.
+
+    Reference: He et al. 2020, arXiv 1911.05722.
+    """
+
+    temperature: float = option(0.2, "cosines are divided by it")
+    queue: int = option(512, "keys in the queue: the K negatives")
+    momentum: float = option(0.99, "of the encoder that makes the keys")
+
+    name = "moco"
+    formula: ClassVar[str] = (
+        "L = -mean_i log [ exp(q_i.k_i/t) / (exp(q_i.k_i/t) + sum_(l<=K) exp(q_i.n_l/t)) ]"
+    )
+    ceiling_formula: ClassVar[str] = "log(queue + 1)"
+    reference: ClassVar[str] = "He, Fan, Wu, Xie, Girshick 2020, arXiv 1911.05722"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_temperature(self.name, self.temperature)
+        check_momentum(self.name, self.momentum)
+        check_sizes(self.name, queue=self.queue)
+        if self.queue < self.batch:
+            raise UsageError(
+                f"A queue of {self.queue} keys does not hold a batch of {self.batch}.",
+                f"Give queue of at least {self.batch}, or a smaller batch.",
+            )
+
+    def initialise(self, task: Any, generator: torch.Generator) -> Tensors:  # noqa: ANN401
+        """Return the network and the projection of one run."""
+        head = projection("head", [self.dim, HIDDEN, PROJECTED], generator)
+        return super().initialise(task, generator) | head
+
+    def carried_tensors(self, trained: Tensors, generator: torch.Generator) -> Tensors:
+        """Return the momentum encoder, and a queue of random directions."""
+        keys = torch.randn(self.queue, PROJECTED, generator=generator)
+        return copied(trained, ("encoder", "head")) | {"queue": normalize(keys, dim=-1)}
+
+    @torch.no_grad()
+    def _keys(self, carried: Tensors, view: Tensor) -> Tensor:
+        return projected(carried, "head", self.encode_x(carried, view))
+
+    def loss(self, trained: Tensors, carried: Tensors, batch: Tensors) -> Tensor:
+        """Return the loss of each run, (R)."""
+        first, second = two_views(trained, batch)
+        query = projected(trained, "head", self.encode_x(trained, first))
+        return against_queue(query, self._keys(carried, second), carried["queue"], self.temperature)
+
+    def after_step(self, trained: Tensors, carried: Tensors, batch: Tensors) -> None:
+        """Enqueue the keys that were used, the oldest leaving, and let the momentum encoder follow."""
+        keys = self._keys(carried, two_views(trained, batch)[1])
+        queue = carried["queue"]
+        queue.copy_(torch.cat([queue[:, keys.shape[1] :], keys], 1))
+        follow(carried, trained, self.momentum)
+
+    def own_estimate(self, task: Any, trained: Tensors, carried: Tensors, batch: Tensors) -> Tensor:  # noqa: ANN401
+        """Return log(K + 1) - L."""
+        return self.own_ceiling(task) - self.loss(trained, carried, batch)
+
+    def own_ceiling(self, task: Any) -> float:  # noqa: ANN401
+        """Return log(K + 1)."""
+        return math.log(self.queue + 1)

@@ -1,0 +1,89 @@
+"""SimCSE: two dropout masks of one image are its two views."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from mibench.convolution import feature_count, features, linear
+from mibench.encoders.base import Tensors
+from mibench.encoders.images import (
+    HIDDEN,
+    PROJECTED,
+    ImageEncoder,
+    check_temperature,
+    one_way,
+    projected,
+    projection,
+)
+from mibench.errors import UsageError
+from mibench.registry import option
+
+
+@dataclass(frozen=True)
+class SimCSE(ImageEncoder):
+    r"""The same image twice through the network, under two dropout masks of the convolutions' features.
+
+        L = -1/N sum_i log [ exp(u_i . v_i / t) / sum_j exp(u_i . v_j / t) ]   nats
+
+    with u and v the projections g(z)/|g(z)| under the first and the second mask; the positive is among the N.
+    Nothing else differs between the views, and representations are made without dropout. Its own estimate
+    is log N - L on images that training has not met, with masks.
+
+    Ceiling: log N.
+
+    Raises:
+        UsageError: dropout outside (0, 1), a temperature or a rate that is not positive, sizes below 1, a
+            batch larger than a part.
+
+    Reference: Gao, Yao & Chen 2021, arXiv 2104.08821.
+    """
+
+    temperature: float = option(0.2, "cosines are divided by it")
+    dropout: float = option(0.1, "share of the features that a mask sets to 0")
+
+    name = "simcse"
+    formula: ClassVar[str] = "L = -mean_i log [ exp(u_i.v_i/t) / sum_j exp(u_i.v_j/t) ], u, v by two masks"
+    ceiling_formula: ClassVar[str] = "log batch"
+    reference: ClassVar[str] = "Gao, Yao, Chen 2021, arXiv 2104.08821"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_temperature(self.name, self.temperature)
+        if not 0 < self.dropout < 1:
+            raise UsageError(
+                f"dropout of 'simcse' must lie between 0 and 1, not {self.dropout:g}.",
+                "Give a share above 0 and below 1: without dropout both views are the same.",
+            )
+
+    def initialise(self, task: Any, generator: torch.Generator) -> Tensors:  # noqa: ANN401
+        """Return the network and the projection of one run."""
+        head = projection("head", [self.dim, HIDDEN, PROJECTED], generator)
+        return super().initialise(task, generator) | head
+
+    def draw(self, task: Any, generator: torch.Generator) -> Tensors:  # noqa: ANN401
+        """Return images of a batch and two masks for each, of 0 and 1/(1 - dropout)."""
+        images = task.images(self.batch, generator)
+        kept = torch.rand(2, self.batch, feature_count(*task.shape), generator=generator) >= self.dropout
+        return {"images": images, "masks": kept / (1 - self.dropout)}
+
+    def loss(self, trained: Tensors, carried: Tensors, batch: Tensors) -> Tensor:
+        """Return the loss of each run, (R)."""
+        seen = features(trained, "encoder", batch["images"])
+        first, second = (
+            projected(trained, "head", linear(trained, "encoder", seen * mask))
+            for mask in batch["masks"].unbind(1)
+        )
+        return one_way(first, second, self.temperature)
+
+    def own_estimate(self, task: Any, trained: Tensors, carried: Tensors, batch: Tensors) -> Tensor:  # noqa: ANN401
+        """Return log N - L."""
+        return self.own_ceiling(task) - self.loss(trained, carried, batch)
+
+    def own_ceiling(self, task: Any) -> float:  # noqa: ANN401
+        """Return log N."""
+        return math.log(self.batch)
