@@ -209,7 +209,10 @@ def _sources(
             own = [encoders.registry.choose(made.default_encoder)]
             for encoder in own if with_encoders is None else with_encoders:
                 encoders.registry.make(encoder).check(made)
-                found.append((task, encoder, critic or critics.registry.choose(made.default_critic)))
+                seen_by = critic or critics.registry.choose(made.default_critic)
+                raw = encoder.name == NO_ENCODER
+                critics.registry.make(seen_by).check(getattr(made, "vocabulary", None) if raw else None)
+                found.append((task, encoder, seen_by))
     return found
 
 

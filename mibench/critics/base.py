@@ -22,6 +22,9 @@ class Critic(ABC):
     name: ClassVar[str]
     version: ClassVar[int] = 1
 
+    def check(self, vocabulary: int | None) -> None:  # noqa: B027 - most critics see real numbers
+        """Raise a UsageError where the critic cannot see a pair of words, or of real numbers (None)."""
+
     @abstractmethod
     def shapes(self, dim_x: int, dim_y: int) -> dict[str, Shape]:
         """Return (rows, columns, fan-in) of every parameter of one run, in the order of initialisation."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,7 @@ from torch import Tensor
 from mibench.engine import data
 from mibench.engine.plan import Pack
 from mibench.engine.train import Trained, scores_of
-from mibench.estimators.base import Estimator
+from mibench.estimators.base import Estimator, log_mean_exp_negatives, positives
 from mibench.registry import Choice
 from mibench.spec import RunSpec
 
@@ -79,17 +79,18 @@ class Readers:
         self._pack = pack
 
     def read(self, choice: Choice, scores: Tensor) -> Tensor:
-        """Return an estimator's read-out of its runs' matrices: scores (R, n, n) -> (its runs), in float64.
+        """Return an estimator's read-out of its runs' matrices: scores (R, n, n) -> (its runs), in float64."""
+        return self.apply(choice, scores, lambda estimator, part: estimator.estimate(part))
 
-        It takes a few matrices at a time, for it makes copies.
-        """
+    def apply(self, choice: Choice, scores: Tensor, read: Callable[[Estimator, Tensor], Tensor]) -> Tensor:
+        """Return what is read of the matrices of an estimator's runs, a few at a time, for it makes copies."""
         places = self.seats[choice]
         chosen = scores if len(places) == len(scores) else scores[places]
         estimator = self._pack.readers[choice]
-        return torch.cat([estimator.estimate(part) for part in torch.split(chosen, self._at_once)])
+        return torch.cat([read(estimator, part) for part in torch.split(chosen, self._at_once)])
 
     def by_seat(self, values: Mapping[Choice, Tensor]) -> dict[Seat, Tensor]:
-        """Return what was read, (batches, runs) for each estimator, as one tensor a seat, on the CPU."""
+        """Return what was read, (batches, runs, ...) for each estimator, as one tensor a seat, on the CPU."""
         return {
             (choice, place): column
             for choice, read in values.items()
@@ -119,10 +120,16 @@ def read_out(pack: Pack, trained: Trained) -> dict[RunSpec, Readout]:
         if more == counts:
             break
         counts, values = more, reading.first(more)
+    accuracies = _accuracies(pack, trained, readers)
     oracles = _oracles(pack, counts, on_cuda=_device_of(trained).type == "cuda")
     constant = _constant(pack, trained)
     return {
-        spec: summarise(values[spec.estimator, place], oracles.get((spec.estimator, place)), constant[place])
+        spec: summarise(
+            values[spec.estimator, place],
+            oracles.get((spec.estimator, place)),
+            constant[place],
+            **accuracies.get((spec.estimator, place), {}),
+        )
         for place, training in enumerate(pack.trainings)
         for spec in training
     }
@@ -175,6 +182,43 @@ def _constant(pack: Pack, trained: Trained) -> list[bool]:
     """Return which critics give one score to every pair."""
     flat = [scores.amax((-2, -1)) == scores.amin((-2, -1)) for scores in _scores(pack, trained, "pilot", 2)]
     return torch.stack(flat).all(0).tolist()
+
+
+def _accuracies(pack: Pack, trained: Trained, readers: Readers) -> dict[Seat, dict[str, float]]:
+    """Return how near each seat's critic is to the log density ratio, where that is known.
+
+    `log_ratio_rmse` is its root mean square error on joint samples, and `log_partition` the log of the mean
+    of the learned ratio over the noise: 0 where it is normalised.
+    """
+    places = [place for place, task in enumerate(pack.tasks) if task.knows_ratio]
+    if not places:
+        return {}
+    learned: dict[Choice, list[Tensor]] = {choice: [] for choice in readers.seats}
+    for scores in _scores(pack, trained, "pilot", PILOT_BATCHES):
+        for choice, parts in learned.items():
+            parts.append(readers.apply(choice, scores, _ratio_and_normaliser))
+    by_seat = readers.by_seat({choice: torch.stack(parts) for choice, parts in learned.items()})
+    exact = {place: _exact_positives(pack, place) for place in places}
+    return {
+        (choice, place): {
+            "log_ratio_rmse": (values[:, :-1] - exact[place]).square().mean().sqrt().item(),
+            "log_partition": values[:, -1].logsumexp(0).item() - math.log(PILOT_BATCHES),
+        }
+        for (choice, place), values in by_seat.items()
+        if place in exact
+    }
+
+
+def _ratio_and_normaliser(estimator: Estimator, scores: Tensor) -> Tensor:
+    """Return the learned log ratio of joint samples, and the log of its mean over the noise: (..., n + 1)."""
+    ratio = estimator.log_ratio(scores)
+    return torch.cat([positives(ratio), log_mean_exp_negatives(ratio)[..., None]], -1)
+
+
+def _exact_positives(pack: Pack, place: int) -> Tensor:
+    """Return the exact log density ratio of the pilot's joint samples, (batches, n)."""
+    batches = _batches(pack, place, "pilot", PILOT_BATCHES)
+    return torch.cat([positives(pack.tasks[place].log_density_ratio(x, y)) for x, y in batches])
 
 
 def _scores(pack: Pack, trained: Trained, purpose: str, count: int) -> Iterator[Tensor]:

@@ -60,6 +60,16 @@ class Estimator(ABC):
         """Return what a perfect critic would output where the log density ratio is `log_ratio`."""
         return log_ratio
 
+    def log_ratio(self, scores: Tensor) -> Tensor:
+        """Return the log density ratio that scores stand for, the inverse of `optimal_critic`, in float64.
+
+        Where the optimal critic is free by a constant or by c(x), the mean of the ratio over the noise of the
+        matrix is set to 1.
+        """
+        nothing = self.optimal_critic(torch.zeros((), dtype=torch.float64))
+        unit = self.optimal_critic(torch.ones((), dtype=torch.float64)) - nothing
+        return (scores.double() - nothing.to(scores.device)) / unit.to(scores.device)
+
     def ceiling(self, n: int) -> float | None:
         """Return the largest value that the read-out can return at this n in nats, None for none."""
         return None

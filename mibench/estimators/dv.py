@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from mibench.estimators.base import Estimator, Tensors, donsker_varadhan
+from mibench.estimators.base import Estimator, Tensors, donsker_varadhan, log_mean_exp_negatives
 
 
 @dataclass(frozen=True)
@@ -46,3 +46,8 @@ class DV(Estimator):
     def estimate(self, scores: Tensor) -> Tensor:
         """Return I_DV of each score matrix, in float64."""
         return donsker_varadhan(scores.double())
+
+    def log_ratio(self, scores: Tensor) -> Tensor:
+        """Return f - log E_Q[exp f] of each batch."""
+        scores = scores.double()
+        return scores - log_mean_exp_negatives(scores)[..., None, None]

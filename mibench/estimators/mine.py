@@ -87,3 +87,8 @@ class MINE(Estimator):
     def estimate(self, scores: Tensor) -> Tensor:
         """Return I_DV of each score matrix, in float64."""
         return donsker_varadhan(scores.double())
+
+    def log_ratio(self, scores: Tensor) -> Tensor:
+        """Return f - log E_Q[exp f] of each batch."""
+        scores = scores.double()
+        return scores - log_mean_exp_negatives(scores)[..., None, None]

@@ -26,7 +26,7 @@ class Task(ABC):
         name: what users type.
         version: raised when the distribution behind the name changes, so that old results are not reused.
         reference: where the task comes from.
-        default_critic, default_encoder: what is used where the user names none.
+        default_encoder: what is used where the user names none.
         levels: options at several values of which the task is run where the user gives none.
         source: what encoders can be trained on here: `pairs`, `sequences` or `images`.
         beside_encoders: options that do not change what encoders are trained on.
@@ -35,7 +35,6 @@ class Task(ABC):
     name: ClassVar[str]
     version: ClassVar[int] = 1
     reference: ClassVar[str]
-    default_critic: ClassVar[str] = "separable"
     default_encoder: ClassVar[str] = "none"
     levels: ClassVar[Mapping[str, tuple[Value, ...]]] = {}
     source: ClassVar[str] = "pairs"
@@ -55,6 +54,11 @@ class Task(ABC):
     @abstractmethod
     def true_mi_nats(self) -> float:
         """I(X;Y) in nats, exact."""
+
+    @property
+    def default_critic(self) -> str:
+        """The critic that is used where the user names none."""
+        return "separable"
 
     @property
     def true_mi_interval_nats(self) -> tuple[float, float]:
