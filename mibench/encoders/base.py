@@ -83,6 +83,13 @@ class Encoder(ABC):
         """Return the largest value of `own_estimate` in nats, None for none."""
         return None
 
+    def compared(self, task: Any, trained: Tensors, generator: torch.Generator) -> Tensor | None:  # noqa: ANN401
+        """Return what the loss compares where that is not the representation itself, (R, rows, dim).
+
+        Such as the output of a projection head, in which a collapse shows first.
+        """
+        return None
+
     def check(self, task: Task) -> None:
         """Raise a UsageError where the task's data are not what the recipe is trained on."""
         if task.source != self.source:

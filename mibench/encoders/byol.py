@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from mibench.encoders.base import Tensors
 from mibench.encoders.images import (
-    HIDDEN,
-    PROJECTED,
-    ImageEncoder,
+    Predictive,
     check_momentum,
     copied,
-    distance,
     follow,
-    normalised_head,
-    projection,
     two_views,
 )
 from mibench.registry import option
 
 
 @dataclass(frozen=True)
-class BYOL(ImageEncoder):
+class BYOL(Predictive):
     r"""Of two views, what a predictor makes of one's projection is to be the other's projection by a copy.
 
         L = 1/2 mean |p_1/|p_1| - t_2/|t_2||^2 + 1/2 mean |p_2/|p_2| - t_1/|t_1||^2
@@ -51,29 +46,16 @@ class BYOL(ImageEncoder):
         super().__post_init__()
         check_momentum(self.name, self.momentum)
 
-    def initialise(self, task: Any, generator: torch.Generator) -> Tensors:  # noqa: ANN401
-        """Return the network, its projection and the predictor of one run."""
-        head = projection("head", [self.dim, HIDDEN, PROJECTED], generator)
-        predictor = projection("predictor", [PROJECTED, HIDDEN, PROJECTED], generator)
-        return super().initialise(task, generator) | head | predictor
-
     def carried_tensors(self, trained: Tensors, generator: torch.Generator) -> Tensors:
         """Return the copy."""
         return copied(trained, ("encoder", "head"))
-
-    def _projections(self, parameters: Tensors, views: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        first, second = self.encode_x(parameters, torch.cat(views, 1)).chunk(2, 1)
-        return normalised_head(parameters, "head", first), normalised_head(parameters, "head", second)
 
     def loss(self, trained: Tensors, carried: Tensors, batch: Tensors) -> Tensor:
         """Return the loss of each run, (R)."""
         views = two_views(trained, batch)
         with torch.no_grad():
-            targets = self._projections(carried, views)
-        first, second = (
-            normalised_head(trained, "predictor", seen) for seen in self._projections(trained, views)
-        )
-        return (distance(first, targets[1]) + distance(second, targets[0])) / 2
+            targets = self.projections(carried, views)
+        return self.both_ways(trained, self.projections(trained, views), targets)
 
     def after_step(self, trained: Tensors, carried: Tensors, batch: Tensors) -> None:
         """Let the copy follow."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -23,8 +24,13 @@ NOISE = 0.1
 """Views are turned, scaled and shifted (a share of the side) at random by at most so much; noise has this
 standard deviation, where the largest pixel is 1."""
 
+COMPARED_ROWS = 512
+"""Projections are judged by those of so many images."""
+
 HIDDEN = 64
 PROJECTED = 32
+NARROW = 16
+"""Units of the heads: between the layers, put out, and between the layers of a predictor."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,76 @@ class ImageEncoder(Encoder):
         """Return the representations of images: (R, n, H W) -> (R, n, dim)."""
         return convolve(trained, "encoder", x)
 
+    def project(self, trained: Tensors, z: Tensor) -> Tensor:
+        """Return what the loss compares: (R, n, dim) -> (R, n, dim of it)."""
+        return z
+
+    def compared(self, task: Any, trained: Tensors, generator: torch.Generator) -> Tensor:  # noqa: ANN401
+        """Return the projections of images of one run, (1, n, dim of them)."""
+        images = task.images(min(task.fewest(), COMPARED_ROWS), generator)
+        return self.project(trained, self.encode_x(trained, images[None]))
+
+
+@dataclass(frozen=True)
+class Contrastive(ImageEncoder):
+    """An encoder with a projection head g onto the unit sphere; cosines are divided by a temperature."""
+
+    temperature: float = option(0.2, "cosines are divided by it")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.temperature > 0:
+            raise UsageError(
+                f"temperature of {self.name!r} must be positive, not {self.temperature:g}.",
+                "Give a number above 0; cosines are divided by it.",
+            )
+
+    def initialise(self, task: Any, generator: torch.Generator) -> Tensors:  # noqa: ANN401
+        """Return the network and the head of one run."""
+        head = projection("head", [self.dim, HIDDEN, PROJECTED], generator)
+        return super().initialise(task, generator) | head
+
+    def project(self, trained: Tensors, z: Tensor) -> Tensor:
+        """Return g(z)/|g(z)|: (R, n, dim) -> (R, n, 32)."""
+        return normalize(mlp(trained, "head", z), dim=-1)
+
+    def own_estimate(self, task: Any, trained: Tensors, carried: Tensors, batch: Tensors) -> Tensor:  # noqa: ANN401
+        """Return the logarithm of the number of candidates, less the loss."""
+        return self.own_ceiling(task) - self.loss(trained, carried, batch)
+
+    @abstractmethod
+    def own_ceiling(self, task: Any) -> float:  # noqa: ANN401
+        """Return the logarithm of the number of candidates."""
+
+
+@dataclass(frozen=True)
+class Predictive(ImageEncoder):
+    """An encoder with a projection head g and a predictor q, which foretells another view's projection.
+
+    Between their two layers both are standardised over the batch of a view and of a run, and of nothing else.
+    Without that even the stop-gradient does not hold all images apart.
+    """
+
+    def initialise(self, task: Any, generator: torch.Generator) -> Tensors:  # noqa: ANN401
+        """Return the network, the head and the predictor of one run."""
+        head = projection("head", [self.dim, HIDDEN, PROJECTED], generator)
+        predictor = projection("predictor", [PROJECTED, NARROW, PROJECTED], generator)
+        return super().initialise(task, generator) | head | predictor
+
+    def project(self, trained: Tensors, z: Tensor) -> Tensor:
+        """Return g(z), standardised over n: (R, n, dim) -> (R, n, 32)."""
+        return normalised_head(trained, "head", z)
+
+    def projections(self, trained: Tensors, views: tuple[Tensor, Tensor]) -> list[Tensor]:
+        """Return g(h(view)) of both views, (R, n, 32) each."""
+        z = self.encode_x(trained, torch.cat(views, 1))
+        return [self.project(trained, part) for part in z.chunk(2, 1)]
+
+    def both_ways(self, trained: Tensors, projections: list[Tensor], targets: list[Tensor]) -> Tensor:
+        """Return the mean distance of each view's prediction from the other's target, (R)."""
+        first, second = (normalised_head(trained, "predictor", seen) for seen in projections)
+        return (distance(first, targets[1]) + distance(second, targets[0])) / 2
+
 
 def view_numbers(views: int, count: int, task: Any, generator: torch.Generator) -> Tensors:  # noqa: ANN401
     """Return the random numbers of so many views of each image of a batch: poses in (-1, 1), and noise."""
@@ -102,11 +178,6 @@ def viewed(batch: Tensors, shape: tuple[int, int]) -> Tensor:
 def projection(prefix: str, sizes: list[int], generator: torch.Generator) -> Tensors:
     """Return the parameters of a head of one run."""
     return initialise(mlp_shapes(prefix, sizes), generator, torch.float32)
-
-
-def projected(trained: Tensors, prefix: str, inputs: Tensor) -> Tensor:
-    """Return a head's output on the unit sphere: (R, n, in) -> (R, n, out)."""
-    return normalize(mlp(trained, prefix, inputs), dim=-1)
 
 
 def normalised_head(trained: Tensors, prefix: str, inputs: Tensor) -> Tensor:
@@ -161,15 +232,6 @@ def follow(copy: Tensors, trained: Tensors, momentum: float) -> None:
     for key, value in trained.items():
         if key in copy:
             copy[key].lerp_(value, 1 - momentum)
-
-
-def check_temperature(name: str, temperature: float) -> None:
-    """Raise a UsageError for a temperature that is not positive."""
-    if not temperature > 0:
-        raise UsageError(
-            f"temperature of {name!r} must be positive, not {temperature:g}.",
-            "Give a number above 0; cosines are divided by it.",
-        )
 
 
 def check_momentum(name: str, momentum: float) -> None:

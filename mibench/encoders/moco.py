@@ -12,16 +12,12 @@ from torch.nn.functional import normalize
 
 from mibench.encoders.base import Tensors
 from mibench.encoders.images import (
-    HIDDEN,
     PROJECTED,
-    ImageEncoder,
+    Contrastive,
     against_queue,
     check_momentum,
-    check_temperature,
     copied,
     follow,
-    projected,
-    projection,
     two_views,
 )
 from mibench.errors import UsageError
@@ -30,7 +26,7 @@ from mibench.registry import option
 
 
 @dataclass(frozen=True)
-class MoCo(ImageEncoder):
+class MoCo(Contrastive):
     r"""One view of each image asks for the other among K older keys, which a momentum encoder has made.
 
         L = -1/N sum_i log [ exp(q_i.k_i/t) / (exp(q_i.k_i/t) + sum_(l<=K) exp(q_i.n_l/t)) ]   nats
@@ -48,7 +44,6 @@ class MoCo(ImageEncoder):
     Reference: He et al. 2020, arXiv 1911.05722.
     """
 
-    temperature: float = option(0.2, "cosines are divided by it")
     queue: int = option(512, "keys in the queue: the K negatives")
     momentum: float = option(0.99, "of the encoder that makes the keys")
 
@@ -61,7 +56,6 @@ class MoCo(ImageEncoder):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_temperature(self.name, self.temperature)
         check_momentum(self.name, self.momentum)
         check_sizes(self.name, queue=self.queue)
         if self.queue < self.batch:
@@ -70,11 +64,6 @@ class MoCo(ImageEncoder):
                 f"Give queue of at least {self.batch}, or a smaller batch.",
             )
 
-    def initialise(self, task: Any, generator: torch.Generator) -> Tensors:  # noqa: ANN401
-        """Return the network and the projection of one run."""
-        head = projection("head", [self.dim, HIDDEN, PROJECTED], generator)
-        return super().initialise(task, generator) | head
-
     def carried_tensors(self, trained: Tensors, generator: torch.Generator) -> Tensors:
         """Return the momentum encoder, and a queue of random directions."""
         keys = torch.randn(self.queue, PROJECTED, generator=generator)
@@ -82,12 +71,12 @@ class MoCo(ImageEncoder):
 
     @torch.no_grad()
     def _keys(self, carried: Tensors, view: Tensor) -> Tensor:
-        return projected(carried, "head", self.encode_x(carried, view))
+        return self.project(carried, self.encode_x(carried, view))
 
     def loss(self, trained: Tensors, carried: Tensors, batch: Tensors) -> Tensor:
         """Return the loss of each run, (R)."""
         first, second = two_views(trained, batch)
-        query = projected(trained, "head", self.encode_x(trained, first))
+        query = self.project(trained, self.encode_x(trained, first))
         return against_queue(query, self._keys(carried, second), carried["queue"], self.temperature)
 
     def after_step(self, trained: Tensors, carried: Tensors, batch: Tensors) -> None:
@@ -96,10 +85,6 @@ class MoCo(ImageEncoder):
         queue = carried["queue"]
         queue.copy_(torch.cat([queue[:, keys.shape[1] :], keys], 1))
         follow(carried, trained, self.momentum)
-
-    def own_estimate(self, task: Any, trained: Tensors, carried: Tensors, batch: Tensors) -> Tensor:  # noqa: ANN401
-        """Return log(K + 1) - L."""
-        return self.own_ceiling(task) - self.loss(trained, carried, batch)
 
     def own_ceiling(self, task: Any) -> float:  # noqa: ANN401
         """Return log(K + 1)."""

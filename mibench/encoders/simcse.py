@@ -12,20 +12,15 @@ from torch import Tensor
 from mibench.convolution import feature_count, features, linear
 from mibench.encoders.base import Tensors
 from mibench.encoders.images import (
-    HIDDEN,
-    PROJECTED,
-    ImageEncoder,
-    check_temperature,
+    Contrastive,
     one_way,
-    projected,
-    projection,
 )
 from mibench.errors import UsageError
 from mibench.registry import option
 
 
 @dataclass(frozen=True)
-class SimCSE(ImageEncoder):
+class SimCSE(Contrastive):
     r"""The same image twice through the network, under two dropout masks of the convolutions' features.
 
         L = -1/N sum_i log [ exp(u_i . v_i / t) / sum_j exp(u_i . v_j / t) ]   nats
@@ -43,7 +38,6 @@ class SimCSE(ImageEncoder):
     Reference: Gao, Yao & Chen 2021, arXiv 2104.08821.
     """
 
-    temperature: float = option(0.2, "cosines are divided by it")
     dropout: float = option(0.1, "share of the features that a mask sets to 0")
 
     name = "simcse"
@@ -53,17 +47,11 @@ class SimCSE(ImageEncoder):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_temperature(self.name, self.temperature)
         if not 0 < self.dropout < 1:
             raise UsageError(
                 f"dropout of 'simcse' must lie between 0 and 1, not {self.dropout:g}.",
                 "Give a share above 0 and below 1: without dropout both views are the same.",
             )
-
-    def initialise(self, task: Any, generator: torch.Generator) -> Tensors:  # noqa: ANN401
-        """Return the network and the projection of one run."""
-        head = projection("head", [self.dim, HIDDEN, PROJECTED], generator)
-        return super().initialise(task, generator) | head
 
     def draw(self, task: Any, generator: torch.Generator) -> Tensors:  # noqa: ANN401
         """Return images of a batch and two masks for each, of 0 and 1/(1 - dropout)."""
@@ -75,14 +63,10 @@ class SimCSE(ImageEncoder):
         """Return the loss of each run, (R)."""
         seen = features(trained, "encoder", batch["images"])
         first, second = (
-            projected(trained, "head", linear(trained, "encoder", seen * mask))
+            self.project(trained, linear(trained, "encoder", seen * mask))
             for mask in batch["masks"].unbind(1)
         )
         return one_way(first, second, self.temperature)
-
-    def own_estimate(self, task: Any, trained: Tensors, carried: Tensors, batch: Tensors) -> Tensor:  # noqa: ANN401
-        """Return log N - L."""
-        return self.own_ceiling(task) - self.loss(trained, carried, batch)
 
     def own_ceiling(self, task: Any) -> float:  # noqa: ANN401
         """Return log N."""
