@@ -155,7 +155,7 @@ def _without_repetition(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     A key changes with the version of an estimator or of the key itself; counting both would take one seed
     for two.
     """
-    settings = ["task", "dim_x", "dim_y", "estimator", *CELL[6:], "true_mi_nats", "n", "seed"]
+    settings = ["task", "dim_x", "dim_y", "encoder", "estimator", *CELL[7:], "true_mi_nats", "n", "seed"]
     ordered = frame.sort_values([*settings, "finished_at", "key"], kind="stable", ignore_index=True)
     kept = ordered.drop_duplicates([*CELL, "seed"], keep="last", ignore_index=True)
     dropped = len(ordered) - len(kept)

@@ -96,15 +96,21 @@ def run(
 def _show_results(frame: pd.DataFrame, unit: str, as_json: bool) -> None:
     from mibench.results import tables
     from mibench.results.record import SCHEMA, to_json
+    from mibench.results.representations import representations
+    from mibench.results.representations import table as representations_table
     from mibench.results.statistics import in_unit, summarise
 
-    summary = summarise(frame)
+    summary, encoded = summarise(frame), representations(frame)
     if as_json:
         content = {
             "schema": SCHEMA,
             "records": to_json(frame),
             "summary": to_json(in_unit(summary, unit)),
         }
+        if len(encoded):
+            content["representations"] = to_json(in_unit(encoded, unit))
         typer.echo(json.dumps(content, allow_nan=False))
         return
     show_table(tables.table(summary, unit))
+    if len(encoded):
+        show_table(representations_table(encoded, unit))

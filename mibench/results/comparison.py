@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from mibench.results.significance import Numbers, holm, least_p, seeds_needed, sign_flip
-from mibench.results.statistics import CELL, summarise
+from mibench.results.statistics import CELL, from_interval, summarise
 
 SETTING = [column for column in CELL if column != "estimator"]
 """What estimators are compared within."""
@@ -48,7 +48,8 @@ def compare(records: pd.DataFrame, alpha: float = ALPHA) -> Comparison:
     """Compare the estimators of some records, pair by pair within each setting.
 
     The probability that any of the table's differences is called one by chance is at most alpha. Squared
-    errors are compared, so that the test is about the RMSE.
+    errors are compared, so that the test is about the RMSE. Where the truth is an interval, an error is the
+    distance from it.
     """
     groups = [group for _, group in records.groupby(SETTING, sort=False, dropna=False)]
     rows = [row for group in groups for row in _pairs(group)]
@@ -66,32 +67,37 @@ _PAIR_COLUMNS = [*SETTING, "a", "b", *_MEASURED]
 
 def _pairs(group: pd.DataFrame) -> list[dict[str, Any]]:
     finished = group[group["status"] == "ok"]
-    by_seed = finished.pivot_table(index="seed", columns="estimator", values="estimate_nats")
+    ends = (finished["true_mi_low_nats"], finished["true_mi_high_nats"])
+    measured = finished.assign(error=from_interval(finished["estimate_nats"], *ends))
+    estimates, errors = (
+        measured.pivot_table(index="seed", columns="estimator", values=value)
+        for value in ("estimate_nats", "error")
+    )
     setting = {column: group.iloc[0][column] for column in SETTING}
-    truth = float(setting["true_mi_nats"])
     return [
-        setting | {"a": a, "b": b} | _difference(*_paired(by_seed, a, b), truth)
+        setting | {"a": a, "b": b} | _difference(*_paired(estimates, a, b), *_paired(errors, a, b))
         for a, b in itertools.combinations(group["estimator"].unique(), 2)
     ]
 
 
 def _paired(by_seed: pd.DataFrame, a: str, b: str) -> tuple[Numbers, Numbers]:
-    """Return the estimates of two estimators on the seeds that both finished."""
+    """Return the values of two estimators on the seeds that both finished."""
     both = by_seed.reindex(columns=[a, b]).dropna()
     return both[a].to_numpy(dtype=float), both[b].to_numpy(dtype=float)
 
 
-def _difference(a: Numbers, b: Numbers, truth: float) -> dict[str, Any]:
+def _difference(a: Numbers, b: Numbers, error_a: Numbers, error_b: Numbers) -> dict[str, Any]:
+    """Return the difference of two estimators from their estimates and errors, seed by seed."""
     seeds = len(a)
     if not seeds:
         return dict(zip(_MEASURED, (0, math.nan, math.nan, math.nan, 1.0), strict=True))
-    errors_a, errors_b = (a - truth) ** 2, (b - truth) ** 2
+    squares_a, squares_b = error_a**2, error_b**2
     return {
         "seeds": seeds,
         "difference_nats": float((a - b).mean()),
         "difference_se_nats": float((a - b).std(ddof=1)) / math.sqrt(seeds) if seeds > 1 else math.nan,
-        "rmse_difference_nats": math.sqrt(errors_a.mean()) - math.sqrt(errors_b.mean()),
-        "p": sign_flip(errors_a - errors_b),
+        "rmse_difference_nats": math.sqrt(squares_a.mean()) - math.sqrt(squares_b.mean()),
+        "p": sign_flip(squares_a - squares_b),
     }
 
 

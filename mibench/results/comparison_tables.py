@@ -7,16 +7,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from mibench.results.comparison import CANNOT_TELL, NEARER, Comparison
-from mibench.results.statistics import CELL, in_unit
+from mibench.results.statistics import CELL, in_unit, is_elsewhere
 from mibench.results.tables import (
     NOT_MEASURED,
     SATURATED,
     TITLES,
+    TRUTH,
     Table,
+    bias,
     caption,
+    interval,
     rounded,
     setting,
     tex,
+    truth_notes,
     with_error,
 )
 
@@ -27,6 +31,8 @@ def cells_table(comparison: Comparison, unit: str = "nats") -> Table:
     """Return bias, standard deviation, RMSE, error split and cost of each estimator in each setting."""
     varying = [*_varying(comparison), "estimator"]
     titles = [TITLES[column] for column in varying]
+    has_truth = bool(is_elsewhere(comparison.cells).any())
+    titles += [TRUTH] * has_truth
     titles += [
         "Bias",
         "= bound gap",
@@ -37,7 +43,8 @@ def cells_table(comparison: Comparison, unit: str = "nats") -> Table:
         "s / 1000 steps",
         "Failed",
     ]
-    rows = [_cell_row(row, varying, unit) for row in in_unit(comparison.cells, unit).to_dict("records")]
+    cells = in_unit(comparison.cells, unit).to_dict("records")
+    rows = [_cell_row(row, varying, unit, has_truth) for row in cells]
     return Table(titles, rows, caption(comparison.cells, varying), _notes(comparison, unit))
 
 
@@ -110,14 +117,15 @@ def _in(column: str, unit: str) -> str:
     return column.replace("_nats", f"_{unit}")
 
 
-def _cell_row(row: dict[Any, Any], varying: Sequence[str], unit: str) -> list[str]:
+def _cell_row(row: dict[Any, Any], varying: Sequence[str], unit: str, has_truth: bool) -> list[str]:
     def number(name: str, sign: bool = False) -> str:
         return with_error(row[f"{name}_{unit}"], row[f"{name}_se_{unit}"], sign)
 
-    mark = f" {SATURATED}" if row["saturated"] else ""
+    truth = interval(row[f"true_mi_low_{unit}"], row[f"true_mi_high_{unit}"])
     return [
         *(setting(row[_in(column, unit)]) for column in varying),
-        number("bias", sign=True) + mark,
+        *[truth] * has_truth,
+        bias(row, unit),
         number("bound_gap", sign=True),
         number("critic_gap", sign=True),
         number("std"),
@@ -150,6 +158,7 @@ def _notes(comparison: Comparison, unit: str, best: str = BEST) -> list[str]:
         f"{best}: smallest RMSE of its setting, or not significantly larger (paired sign-flip test, Holm, "
         f"{comparison.alpha:g}).",
     ]
+    notes += truth_notes(cells)
     if cells["saturated"].any():
         notes.append(f"{SATURATED} the true MI is above the ceiling: no critic can read it at this n.")
     return notes

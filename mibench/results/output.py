@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 
 from mibench.results import comparison_tables, figures, tables
 from mibench.results.comparison import Comparison
+from mibench.results.representations import representations
+from mibench.results.representations import table as representations_table
 from mibench.results.statistics import CELL, in_unit, summarise
 from mibench.results.store import Curve, Store
 from mibench.results.tables import Table
@@ -30,15 +32,22 @@ def drawn(summary: pd.DataFrame, unit: str = "nats") -> dict[str, Figure]:
 
 
 def write_tables(records: pd.DataFrame, folder: Path, unit: str = "nats") -> list[Path]:
-    """Write a grid's table as CSV, Markdown and LaTeX, and its figures as PNG and PDF; return the paths."""
+    """Write a grid's tables as CSV, Markdown and LaTeX, and its figures as PNG and PDF; return the paths."""
     summary = summarise(records)
-    shown = tables.table(summary, unit)
-    texts = {
-        "table.csv": in_unit(summary, unit).to_csv(index=False),
-        "table.md": tables.markdown(shown),
-        "table.tex": tables.latex(shown),
-    }
+    texts = _three_forms("table", summary, tables.table(summary, unit), unit)
+    encoded = representations(records)
+    if len(encoded):
+        shown = representations_table(encoded, unit)
+        texts |= _three_forms("representations", encoded, shown, unit)
     return _write(folder, texts, drawn(summary, unit) | _staircases(records, Store(folder), unit))
+
+
+def _three_forms(name: str, values: pd.DataFrame, shown: Table, unit: str) -> dict[str, str]:
+    return {
+        f"{name}.csv": in_unit(values, unit).to_csv(index=False),
+        f"{name}.md": tables.markdown(shown),
+        f"{name}.tex": tables.latex(shown),
+    }
 
 
 def _staircases(records: pd.DataFrame, store: Store, unit: str) -> dict[str, Figure]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
+Signed = TypeVar("Signed", "pd.Series[float]", Numbers, np.float64)
 
 CELL = [
     "estimator",
@@ -17,6 +19,7 @@ CELL = [
     "dim_x",
     "dim_y",
     "true_mi_nats",
+    "encoder",
     "n",
     "critic",
     "protocol",
@@ -32,29 +35,68 @@ CONFIDENCE = 0.95
 UNITS = ("nats", "bits")
 
 
+def from_interval(values: Signed, low: Any, high: Any) -> Signed:  # noqa: ANN401 - numbers or columns of them
+    """Return the signed distance of values from the interval that holds the truth: 0 inside.
+
+    It is value - truth where the interval is a point, and NaN where either is unknown.
+    """
+    distance: Signed = np.minimum(values - low, 0.0) + np.maximum(values - high, 0.0)
+    return distance
+
+
+def is_elsewhere(summary: pd.DataFrame) -> pd.Series[bool]:
+    """Return for each cell whether the truth of what its critics saw is known, and not the task's own MI."""
+    low, high, task = (summary[f"true_mi{end}_nats"] for end in ("_low", "_high", ""))
+    return low.notna() & ((low != task) | (high != task))
+
+
 def summarise(records: pd.DataFrame) -> pd.DataFrame:
     """Return one row a cell, over its seeds, in the order in which the cells appear.
 
     Columns beside those of the cell, all over the runs that finished:
 
+    * `true_mi_low_nats`, `true_mi_high_nats`: means of the ends of the interval that holds the truth of each
+      run (over all runs where none finished); of a task's own pair both are its true MI;
     * `runs`, `failed`: how many there are, and how many of them did not finish;
+    * `saturated`: the mean lower end is above the mean ceiling;
     * `mean_nats`, with the Student interval `mean_low_nats` to `mean_high_nats` at 95% across seeds (none
       for a single seed);
-    * `bias_nats` = mean - true MI, `bias_se_nats` its standard error across seeds (for a single seed, that
-      of its read-out alone);
-    * `std_nats`, `rmse_nats`: standard deviation across seeds, root mean square error against the truth, each
-      with its standard error by the jackknife over seeds (`std_se_nats`, `rmse_se_nats`);
+    * `bias_nats` = mean - true MI, or the signed distance of the mean from the interval above, 0 inside;
+      `bias_se_nats`, the standard error across seeds of estimate - nearer end (for a single seed, that of its
+      read-out alone);
+    * `std_nats`, `rmse_nats`: standard deviation across seeds, root mean square distance of each run from its
+      own interval, each with its standard error by the jackknife over seeds (`std_se_nats`, `rmse_se_nats`);
     * `oracle_nats`; `bound_gap_nats` = oracle - true MI: what no critic can undo at this n;
-    * `critic_gap_nats` = estimate - oracle: this critic and its training; `_se_nats` for both.
+    * `critic_gap_nats` = estimate - oracle: this critic and its training; `_se_nats` for both. Where the
+      density ratio of a representation is not known there is no oracle, and neither gap;
+    * `log_ratio_rmse_nats`, `log_partition_nats`, with their standard errors.
 
-    Bias = bound gap + critic gap, exactly.
+    Over all runs whose encoder is sound: `alignment`, `uniformity`, `effective_rank`, `probe_accuracy`, what
+    the encoder itself reads, `encoder_nats`, each with its standard error across seeds, and the most that it
+    can read, `encoder_ceiling_nats`.
+
+    Bias = bound gap + critic gap, exactly, where the truth is.
     """
     groups = records.groupby(CELL, sort=False, dropna=False)
     rows = [{**dict(zip(CELL, cell, strict=True)), **_cell(group)} for cell, group in groups]
     return pd.DataFrame(rows, columns=[*CELL, *_COLUMNS])
 
 
+REPRESENTATION = ("alignment", "uniformity", "effective_rank", "probe_accuracy", "encoder_nats")
+"""What is measured of an encoder, whatever critic sees its representations."""
+
+RATIO = ("log_ratio_rmse_nats", "log_partition_nats")
+"""What is measured of a learned density ratio."""
+
+
+def error_name(column: str) -> str:
+    """Return the name of the column that has a column's standard error."""
+    return f"{column[:-5]}_se_nats" if column.endswith("_nats") else f"{column}_se"
+
+
 _COLUMNS = [
+    "true_mi_low_nats",
+    "true_mi_high_nats",
     "ceiling_nats",
     "saturated",
     "runs",
@@ -72,45 +114,108 @@ _COLUMNS = [
     "bound_gap_se_nats",
     "critic_gap_nats",
     "critic_gap_se_nats",
+    *(name for column in (*RATIO, *REPRESENTATION) for name in (column, error_name(column))),
+    "encoder_ceiling_nats",
     "failed",
 ]
 
 
 def _cell(group: pd.DataFrame) -> dict[str, object]:
     finished = group[group["status"] == "ok"]
-    truth = float(group["true_mi_nats"].iloc[0])
-    estimate, oracle = finished["estimate_nats"], finished["oracle_nats"]
-    mean, bias_se = _mean_and_error(estimate, finished["estimate_se_nats"])
-    bound, bound_se = _mean_and_error(oracle, finished["oracle_se_nats"])
-    gap, gap_se = _mean_and_error(estimate - oracle, finished["critic_gap_se_nats"])
+    known = group.dropna(subset=["true_mi_low_nats", "true_mi_high_nats"])
+    truths = known if finished.empty else finished
+    low, high = _common(truths["true_mi_low_nats"]), _common(truths["true_mi_high_nats"])
+    estimate = finished["estimate_nats"]
+    mean = _mean(estimate)
+    _, bias_se = _mean_and_error(_less(estimate, _nearer(finished)), finished["estimate_se_nats"])
+    errors = from_interval(estimate, finished["true_mi_low_nats"], finished["true_mi_high_nats"])
     half_width = _half_width(estimate)
+    ceiling = group["ceiling_nats"].iloc[0]
     return {
-        "ceiling_nats": group["ceiling_nats"].iloc[0],
-        "saturated": bool(group["saturated"].iloc[0]),
+        "true_mi_low_nats": low,
+        "true_mi_high_nats": high,
+        "ceiling_nats": ceiling,
+        "saturated": bool(ceiling < low),
         "runs": len(group),
         "mean_nats": mean,
         "mean_low_nats": mean - half_width,
         "mean_high_nats": mean + half_width,
-        "bias_nats": mean - truth,
+        "bias_nats": float(from_interval(np.float64(mean), low, high)),
         "bias_se_nats": bias_se,
         "std_nats": estimate.std(ddof=1),
         "std_se_nats": _jackknife(estimate, lambda values: float(values.std(ddof=1))),
-        "rmse_nats": math.sqrt(((estimate - truth) ** 2).mean()),
-        "rmse_se_nats": _jackknife(estimate - truth, lambda values: math.sqrt((values**2).mean())),
-        "oracle_nats": bound,
-        "bound_gap_nats": bound - truth,
+        "rmse_nats": math.sqrt((errors**2).mean()),
+        "rmse_se_nats": _jackknife(errors, lambda values: math.sqrt((values**2).mean())),
+        **_split(finished, low),
+        **_measured(finished, RATIO),
+        **_measured(group, REPRESENTATION),
+        "encoder_ceiling_nats": _common(group["encoder_ceiling_nats"].dropna()),
+        "failed": len(group) - len(finished),
+    }
+
+
+def _split(finished: pd.DataFrame, low: float) -> dict[str, float]:
+    """Return the oracle and both gaps, over the runs whose exact critic and truth are known."""
+    known = finished.dropna(subset=["oracle_nats"])
+    truth = known["true_mi_low_nats"].where(known["true_mi_low_nats"] == known["true_mi_high_nats"])
+    oracle, _ = _mean_and_error(known["oracle_nats"], known["oracle_se_nats"])
+    bound, bound_se = _mean_and_error(_less(known["oracle_nats"], truth), known["oracle_se_nats"])
+    if truth.nunique(dropna=False) == 1:
+        # As it ever was: the mean less the truth, not the mean of differences.
+        bound = oracle - float(truth.iloc[0])
+    gap, gap_se = _mean_and_error(known["estimate_nats"] - known["oracle_nats"], known["critic_gap_se_nats"])
+    return {
+        "oracle_nats": oracle,
+        "bound_gap_nats": bound,
         "bound_gap_se_nats": bound_se,
         "critic_gap_nats": gap,
         "critic_gap_se_nats": gap_se,
-        "failed": len(group) - len(finished),
     }
+
+
+def _measured(runs: pd.DataFrame, columns: Sequence[str]) -> dict[str, float]:
+    """Return the mean of each column over the runs that have it, and its standard error across seeds."""
+    found = {}
+    for column in columns:
+        values = runs[column].dropna()
+        found[column] = _mean(values)
+        found[error_name(column)] = _error(values)
+    return found
+
+
+def _nearer(finished: pd.DataFrame) -> pd.Series[float]:
+    """Return that end of each run's interval which is on the side where the cell's mean estimate is nearer.
+
+    It is one side for all seeds: else the width of the interval would be taken for noise.
+    """
+    middle = (_mean(finished["true_mi_low_nats"]) + _mean(finished["true_mi_high_nats"])) / 2
+    is_above = _mean(finished["estimate_nats"]) > middle
+    return finished["true_mi_high_nats" if is_above else "true_mi_low_nats"]
+
+
+def _less(values: pd.Series[float], origin: pd.Series[float]) -> pd.Series[float]:
+    """Return values less their origins; the values themselves where all have one, for then nothing varies."""
+    return values if origin.nunique(dropna=False) <= 1 and origin.notna().all() else values - origin
+
+
+def _common(values: pd.Series[float]) -> float:
+    """Return the mean of some values, and the value itself where all are one."""
+    return float(values.iloc[0]) if values.nunique(dropna=False) == 1 else _mean(values)
+
+
+def _mean(values: pd.Series[float]) -> float:
+    return float(values.mean())
+
+
+def _error(values: pd.Series[float]) -> float:
+    return float(values.std(ddof=1)) / math.sqrt(max(len(values), 1))
 
 
 def _mean_and_error(values: pd.Series[float], own_error: pd.Series[float]) -> tuple[float, float]:
     """Return the mean and its standard error; a single value has only the error that came with it."""
     if len(values) == 1:
         return float(values.iloc[0]), float(own_error.iloc[0])
-    return float(values.mean()), float(values.std(ddof=1)) / math.sqrt(max(len(values), 1))
+    return _mean(values), _error(values)
 
 
 def _jackknife(values: pd.Series[float], statistic: Callable[[Numbers], float]) -> float:

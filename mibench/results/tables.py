@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from mibench.results.statistics import CELL, in_unit
+from mibench.results.statistics import CELL, in_unit, is_elsewhere
 
 SATURATED = "†"
 NOT_MEASURED = "–"
+INSIDE = "0 (inside)"
+NO_ENCODER = "none"
 
 TITLES = {column: column.replace("_", " ") for column in CELL} | {
     "true_mi_nats": "True MI",
     "lr": "learning rate",
 }
+TRUTH = "Truth"
 _ALWAYS = ("n", "true_mi_nats")
 
 
@@ -39,6 +42,7 @@ def table(summary: pd.DataFrame, unit: str = "nats") -> Table:
     varying = [column for column in CELL if column in _ALWAYS or summary[column].nunique(dropna=False) > 1]
     shown = in_unit(summary, unit)
     titles = [TITLES[column] for column in varying]
+    titles += [TRUTH] * bool(is_elsewhere(summary).any())
     titles += ["Estimate", "Bias", "= bound gap", "+ critic gap", "Ceiling"]
     titles += ["Failed"] * bool(summary["failed"].any())
     rows = [_row(row, varying, unit, titles) for row in shown.to_dict("records")]
@@ -54,6 +58,8 @@ def caption(summary: pd.DataFrame, varying: Sequence[str]) -> str:
     """Return in words the settings that all cells share."""
     first = summary.iloc[0]
     fixed = [column for column in CELL if column not in varying and pd.notna(first[column])]
+    if first["encoder"] == NO_ENCODER and "encoder" in fixed:
+        fixed.remove("encoder")  # as it was before there were any
     return ", ".join(f"{TITLES[column]} {setting(first[column])}" for column in fixed)
 
 
@@ -61,12 +67,12 @@ def _row(row: dict[Any, Any], varying: Sequence[str], unit: str, titles: list[st
     def number(column: str) -> float:
         return float(row[f"{column}_{unit}"])
 
-    mark = f" {SATURATED}" if row["saturated"] else ""
     names = (column.replace("_nats", f"_{unit}") for column in varying)
     cells = [setting(row[name]) for name in names]
+    cells += [interval(number("true_mi_low"), number("true_mi_high"))] * (TRUTH in titles)
     cells += [
         rounded(number("mean")),
-        with_error(number("bias"), number("bias_se"), sign=True) + mark,
+        bias(row, unit),
         with_error(number("bound_gap"), number("bound_gap_se"), sign=True),
         with_error(number("critic_gap"), number("critic_gap_se"), sign=True),
         rounded(number("ceiling")) if not math.isnan(number("ceiling")) else "none",
@@ -74,6 +80,21 @@ def _row(row: dict[Any, Any], varying: Sequence[str], unit: str, titles: list[st
     if "Failed" in titles:
         cells.append(f"{row['failed']} of {row['runs']}" if row["failed"] else "0")
     return cells
+
+
+def interval(low: float, high: float) -> str:
+    """Return an interval that holds a truth: a number where it is a point."""
+    ends = list(dict.fromkeys((rounded(low), rounded(high))))
+    return " to ".join(ends if low < high else ends[:1])
+
+
+def bias(row: Mapping[Any, Any], unit: str) -> str:
+    """Return the bias of a cell with its error, or that it is inside the interval, and if it is saturated."""
+    low, high = float(row[f"true_mi_low_{unit}"]), float(row[f"true_mi_high_{unit}"])
+    value, error = float(row[f"bias_{unit}"]), float(row[f"bias_se_{unit}"])
+    mark = f" {SATURATED}" if row["saturated"] else ""
+    is_inside = low < high and value == 0
+    return (INSIDE if is_inside else with_error(value, error, sign=True)) + mark
 
 
 def setting(value: object) -> str:
@@ -89,11 +110,26 @@ def _notes(summary: pd.DataFrame, unit: str) -> list[str]:
     ]
     if (summary["runs"] - summary["failed"] == 1).any():
         notes.append("Where a single run finished, ± is the error of its read-out alone.")
+    notes += truth_notes(summary)
     if summary["saturated"].any():
         notes.append(f"{SATURATED} the true MI is above the ceiling: no critic can read it at this n.")
     failed, runs = int(summary["failed"].sum()), int(summary["runs"].sum())
     if failed:
         notes.append(f"{failed} of {runs} runs failed and are in no mean.")
+    return notes
+
+
+def truth_notes(summary: pd.DataFrame) -> list[str]:
+    """Say what the truth and the bias are where critics saw representations, and where there is no split."""
+    notes = []
+    if is_elsewhere(summary).any():
+        notes.append(
+            f"{TRUTH}: of the representation, mean over seeds; True MI: of the task. Where it is an "
+            "interval that holds the truth, the bias is the distance from it, 0 inside."
+        )
+    finished = summary["mean_nats"].notna()
+    if (finished & summary["oracle_nats"].isna()).any():
+        notes.append(f"Where there is no bound gap ({NOT_MEASURED}), the exact critic is not known.")
     return notes
 
 

@@ -26,7 +26,7 @@ PIXELS_PER_INCH = 125
 
 _NUMBER = re.compile(
     r"(?P<value>(?P<number>[+-]?(?:\d[\d.]*(?:e[+-]?\d+)?|inf)))"
-    rf"(?P<error> ±\S+)?(?P<rest> {SATURATED}| of \d+)?"
+    rf"(?P<error> ±\S+)?(?P<rest> {SATURATED}| of \d+| \(inside\)(?: {SATURATED})?| to \d[\d.]*)?"
 )
 _LINK = '<a href="#reference-{0}">{0}</a>'
 _MISSING = (NOT_MEASURED, "none", "")
