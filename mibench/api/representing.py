@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
-from mibench import __version__
+from mibench import __version__, encoders
 from mibench.engine.encoding import Pair, TrainedEncoder, encoder_of, encoder_packs, represent, train_encoders
 from mibench.engine.plan import task_itself
 from mibench.registry import Choice
@@ -15,8 +16,22 @@ from mibench.spec import EncoderSpec, RunSpec
 from mibench.tasks.base import Task
 
 
+def missing_encoders(specs: Sequence[RunSpec], store: EncoderStore | None) -> list[list[EncoderSpec]]:
+    """Return the encoders that runs need and the store does not have, in the packs in which they train."""
+    packs = encoder_packs(specs)
+    left = [[spec for spec in pack if not (store and store.has(spec.key))] for pack in packs]
+    return [pack for pack in left if pack]
+
+
+def encoder_steps(packs: Sequence[Sequence[EncoderSpec]]) -> int:
+    """Return how many steps the training of packs of encoders takes."""
+    return sum(encoders.registry.make(pack[0].encoder).steps for pack in packs)
+
+
 class Pairs:
     """Where the tasks of runs come from; every encoder that the runs need is there once this is made.
+
+    Encoders come from the store, or are trained and kept there; `report` is told of their steps.
 
     Attributes:
         failures: the runs whose encoder failed, and why; they have no pair.
@@ -26,8 +41,8 @@ class Pairs:
         self,
         specs: Sequence[RunSpec],
         device: torch.device,
-        store: EncoderStore | None,
-        report: Callable[[float], None] = lambda work: None,
+        store: EncoderStore | None = None,
+        report: Callable[[int], None] = lambda steps: None,
     ) -> None:
         trained = _encoders(specs, device, store, report)
         self._pairs: dict[tuple[Choice, EncoderSpec], Pair] = {}
@@ -41,6 +56,10 @@ class Pairs:
                 self._pairs[name] = represent(task_itself(spec), trained[encoder])
             if self._pairs[name].message:
                 self.failures[spec] = self._pairs[name].message
+
+    def sound(self, specs: Sequence[RunSpec]) -> list[RunSpec]:
+        """Return those of the runs whose encoder did not fail."""
+        return [spec for spec in specs if spec not in self.failures]
 
     def __call__(self, spec: RunSpec) -> Task:
         """Return the pair that a run's critic sees."""
@@ -71,19 +90,15 @@ def _encoders(
     specs: Sequence[RunSpec],
     device: torch.device,
     store: EncoderStore | None,
-    report: Callable[[float], None],
+    report: Callable[[int], None],
 ) -> dict[EncoderSpec, TrainedEncoder]:
     """Return every encoder that runs need, from the store or trained now and kept there."""
     found: dict[EncoderSpec, TrainedEncoder] = {}
-    for pack in encoder_packs(specs):
-        missing = []
-        for spec in pack:
-            arrays = store.load(spec.key) if store else None
-            if arrays is None:
-                missing.append(spec)
-            else:
-                found[spec] = TrainedEncoder.from_arrays(spec, arrays)
-        for made in train_encoders(missing, device, report) if missing else ():
+    for spec in itertools.chain(*encoder_packs(specs)):
+        if store and store.has(spec.key):
+            found[spec] = TrainedEncoder.from_arrays(spec, store.load(spec.key))
+    for pack in missing_encoders(specs, store):
+        for made in train_encoders(pack, device, report):
             found[made.spec] = made
             if store and not made.message:
                 store.keep(made.spec.key, made.arrays(), _about(made))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import platform
 import time
@@ -14,9 +15,10 @@ import pandas as pd
 
 from mibench import __version__, encoders, estimators, protocols, tasks
 from mibench.api.planning import OneOrMore, Plan, one_of, plan
-from mibench.api.representing import Pairs
+from mibench.api.representing import Pairs, missing_encoders
 from mibench.engine import device as devices
 from mibench.engine import execute as engine
+from mibench.engine.encoding import seconds_to_train
 from mibench.engine.plan import dims_of, objective_of, training_key
 from mibench.protocols import Samples
 from mibench.results import store as stores
@@ -86,8 +88,8 @@ def run(
     known = store.load()
     with store.writer() as writer:
         selected = select(planned, known, rerun)
-        encoder_store = EncoderStore(out)
-        return to_frame(execute(planned, selected, known, writer.append, encoder_store=encoder_store))
+        pairs = Pairs(selected, planned.device, EncoderStore(out))
+        return to_frame(execute(planned, selected, known, writer.append, pairs=pairs))
 
 
 def select(planned: Plan, known: Mapping[str, Record], rerun: str) -> list[RunSpec]:
@@ -106,44 +108,46 @@ def execute(
     known: Mapping[str, Record],
     append: Append = lambda record, curve: None,
     report: Callable[[float], None] = lambda work: None,
-    encoder_store: EncoderStore | None = None,
+    pairs: Pairs | None = None,
 ) -> list[Record]:
     """Run the selected runs and return the records of all the plan's runs that there now are.
 
-    Encoders that the runs need are taken from the encoder store, or trained and kept there.
-
+    `pairs` are what their critics see, with the encoders that they need; left out, these are trained first.
     Each new record is given to `append` as soon as its pack is finished, with its curve if it has one.
     `report` is told of the work done, as the packs' `work` counts it.
     """
+    seen = pairs or Pairs(selected, planned.device)
+    failed = [engine.Outcome(spec, "failed", words, None, 0.0) for spec, words in seen.failures.items()]
+    packs = planned.packs(seen.sound(selected), seen)
     new = []
-
-    def keep(outcome: engine.Outcome) -> None:
-        new.append(_record(outcome, planned, pairs))
-        append(new[-1], _curve(outcome))
-
-    pairs = Pairs(selected, planned.device, encoder_store, report)
-    for spec, message in pairs.failures.items():
-        keep(engine.Outcome(spec, "failed", message, None, 0.0))
-    sound = [spec for spec in selected if spec not in pairs.failures]
-    for pack in engine.execute(planned.packs(sound, pairs), planned.device, report):
-        for outcome in pack:
-            keep(outcome)
-    records = stores.merge([*known.values(), *new])
-    return [records[spec.key] for spec in planned.specs if spec.key in records]
+    for outcomes in itertools.chain([failed], engine.execute(packs, planned.device, report)):
+        for outcome in outcomes:
+            new.append(_record(outcome, planned, seen))
+            append(new[-1], _curve(outcome))
+    return kept(planned, stores.merge([*known.values(), *new]))
 
 
-def cost(planned: Plan, selected: Sequence[RunSpec]) -> dict[str, float]:
+def kept(planned: Plan, known: Mapping[str, Record]) -> list[Record]:
+    """Return those of some records that are of a plan's runs."""
+    return [known[spec.key] for spec in planned.specs if spec.key in known]
+
+
+def cost(planned: Plan, selected: Sequence[RunSpec], encoder_store: EncoderStore) -> dict[str, float]:
     """Return what running the selected runs of a plan would take, measuring the device for a moment."""
+    encoders = missing_encoders(selected, encoder_store)
     chosen = planned.packs(selected)
     rate = devices.flops_per_second(planned.device)
     largest = max((pack.bytes for pack in chosen), default=0)
     return {
         "runs": len(selected),
         "finished": len(planned.specs) - len(selected),
+        "encoders": sum(map(len, encoders)),
         "trainings": sum(len(pack.trainings) for pack in chosen),
         "packs": len(chosen),
         "largest_pack": max((len(pack.trainings) for pack in chosen), default=0),
-        "seconds": START_SECONDS + sum(pack.seconds(rate) for pack in chosen),
+        "seconds": START_SECONDS
+        + sum(seconds_to_train(pack, planned.device) for pack in encoders)
+        + sum(pack.seconds(rate) for pack in chosen),
         "pack_mib": largest / 2**20,
         "memory_mib": (PROCESS_BYTES + largest) / 2**20,
     }

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mibench.commands import options
-from mibench.commands.console import ANSWERED_NO, Debug, Json, Quiet, explained, progress, say, show_table
-from mibench.commands.grids import end_with_failures
+from mibench.commands.console import ANSWERED_NO, Debug, Json, Quiet, explained, say, show_table
+from mibench.commands.grids import end_with_failures, train
 from mibench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -96,7 +96,6 @@ def check(
     --estimator to --precision. Exit status: 0 fine, 1 a cell fails, 2 bad usage, 130 interrupted.
     """
     from mibench.api import checking, freezing, planning
-    from mibench.api.running import execute
     from mibench.results import baseline as baselines
 
     planning.one_of(form, "format", FORMATS)
@@ -132,8 +131,7 @@ def check(
         planned = freezing.plan_of(frozen, name, device)
         freezing.agree(planned, given, name)
         say(planned.device_message)
-        with progress(planned.packs(), quiet) as report:
-            records = execute(planned, planned.specs, {}, report=report)
+        records = train(planned, planned.specs, {}, quiet)
         found = checking.judge(frozen, name, planned, records, *limits)
     _show(found, form, junit, as_json)
 
@@ -148,15 +146,13 @@ def _refuse_beside_save(**given: object) -> None:
 
 def _save(path: Path, given: dict[str, Any], alpha: float, device: str, quiet: bool) -> None:
     from mibench.api import freezing, planning
-    from mibench.api.running import execute
     from mibench.results import baseline as baselines
     from mibench.results.significance import seeds_needed
 
     baselines.writable(path)
     planned = planning.plan(**freezing.grid_of(given), device=device)
     say(planned.device_message)
-    with progress(planned.packs(), quiet) as report:
-        records = execute(planned, planned.specs, {}, report=report)
+    records = train(planned, planned.specs, {}, quiet)
     frozen = freezing.freeze(planned, records)
     baselines.write(path, frozen)
     say(f"Written to {path}: {len(frozen.cells)} cells, {len(frozen.seeds)} seeds. Commit it.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, ParamSpec
 
@@ -13,7 +13,6 @@ import typer
 from mibench.errors import StoreWarning, UsageError
 
 if TYPE_CHECKING:
-    from mibench.engine.plan import Pack
     from mibench.results.tables import Table
 
 P = ParamSpec("P")
@@ -65,8 +64,8 @@ def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
 
 
 @contextmanager
-def progress(packs: Sequence[Pack], quiet: bool) -> Iterator[Callable[[float], None]]:
-    """Show a bar on stderr while the block runs; the bar counts estimated time."""
+def progress(title: str, total: float, quiet: bool) -> Iterator[Callable[[float], None]]:
+    """Show a bar on stderr while the block runs; the block says how much of the total is done."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -88,8 +87,7 @@ def progress(packs: Sequence[Pack], quiet: bool) -> Iterator[Callable[[float], N
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        critics = sum(len(pack.trainings) for pack in packs)
-        task = bar.add_task(f"Training {critics} critics", total=sum(pack.work for pack in packs))
+        task = bar.add_task(title, total=total)
         yield lambda work: bar.update(task, advance=work)
 
 

@@ -80,7 +80,9 @@ def estimate(
         device=device,
     )
     say(prepared.device_message)
-    with progress(prepared.packs(prepared.specs), quiet) as report:
+    packs = prepared.packs(prepared.specs)
+    title = f"Training {sum(len(pack.trainings) for pack in packs)} critics"
+    with progress(title, sum(pack.work for pack in packs), quiet) as report:
         found = estimating.run(prepared, report)
     _show(found, unit, as_json)
     if found.table["failed"].any():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,21 +13,27 @@ from mibench.commands.console import ANSWERED_NO, INTERRUPTED, progress, say
 
 if TYPE_CHECKING:
     from mibench.api import Plan
+    from mibench.api.running import Append
+    from mibench.results.encoder_store import EncoderStore
     from mibench.results.record import Record
+    from mibench.spec import RunSpec
 
 
 def dry_run(planned: Plan, out: Path, rerun: str, as_json: bool) -> None:
     """Show what a grid would take, given what is finished in a store."""
     from mibench.api.running import cost, select
+    from mibench.results.encoder_store import EncoderStore
     from mibench.results.store import Store
 
-    estimate = cost(planned, select(planned, Store(out).load(), rerun))
+    estimate = cost(planned, select(planned, Store(out).load(), rerun), EncoderStore(out))
     if as_json:
         typer.echo(json.dumps(estimate))
         return
     typer.echo(planned.device_message)
     typer.echo(f"runs: {estimate['runs']} ({estimate['finished']} of the grid are left as they are)")
     typer.echo(f"trainings: {estimate['trainings']} (estimators with one objective share one)")
+    if estimate["encoders"]:
+        typer.echo(f"encoders: {estimate['encoders']} to train before, each once")
     typer.echo(f"packs: {estimate['packs']}, of up to {estimate['largest_pack']} trainings")
     typer.echo(f"time: about {estimate['seconds']:.0f} s")
     typer.echo(
@@ -37,7 +44,7 @@ def dry_run(planned: Plan, out: Path, rerun: str, as_json: bool) -> None:
 
 def run_grid(planned: Plan, out: Path, rerun: str, quiet: bool) -> list[Record]:
     """Run what a store does not have of a grid, and return the records of all that there now are."""
-    from mibench.api.running import execute, select
+    from mibench.api.running import kept, select
     from mibench.results.encoder_store import EncoderStore
     from mibench.results.store import Store
 
@@ -45,7 +52,7 @@ def run_grid(planned: Plan, out: Path, rerun: str, quiet: bool) -> list[Record]:
     known = store.load()
     selected = select(planned, known, rerun)
     if not selected:
-        records = execute(planned, selected, known)
+        records = kept(planned, known)
         if rerun == "failed":
             say("No run of this grid failed before, so nothing is run.")
         else:
@@ -54,14 +61,37 @@ def run_grid(planned: Plan, out: Path, rerun: str, quiet: bool) -> list[Record]:
     with store.writer() as writer:
         say(planned.device_message)
         try:
-            with progress(planned.packs(selected), quiet) as report:
-                encoder_store = EncoderStore(out)
-                return execute(planned, selected, known, writer.append, report, encoder_store)
+            return train(planned, selected, known, quiet, writer.append, EncoderStore(out))
         except KeyboardInterrupt:
-            kept = len(planned.specs) - len(select(planned, store.load(), "never"))
-            say(f"Interrupted. {kept} of {len(planned.specs)} runs are finished and kept in {out}.")
+            finished = len(planned.specs) - len(select(planned, store.load(), "never"))
+            say(f"Interrupted. {finished} of {len(planned.specs)} runs are finished and kept in {out}.")
             say("The same command goes on from there.")
             raise typer.Exit(INTERRUPTED) from None
+
+
+def train(
+    planned: Plan,
+    selected: Sequence[RunSpec],
+    known: Mapping[str, Record],
+    quiet: bool,
+    append: Append = lambda record, curve: None,
+    encoder_store: EncoderStore | None = None,
+) -> list[Record]:
+    """Train the encoders that runs need, then their critics, each behind a bar, and return all records."""
+    from mibench.api.representing import Pairs, encoder_steps, missing_encoders
+    from mibench.api.running import execute
+
+    missing = missing_encoders(selected, encoder_store)
+    if missing:
+        title = f"Training {sum(map(len, missing))} encoders"
+        with progress(title, encoder_steps(missing), quiet) as report:
+            pairs = Pairs(selected, planned.device, encoder_store, report)
+    else:
+        pairs = Pairs(selected, planned.device, encoder_store)
+    packs = planned.packs(pairs.sound(selected), pairs)
+    title = f"Training {sum(len(pack.trainings) for pack in packs)} critics"
+    with progress(title, sum(pack.work for pack in packs), quiet) as report:
+        return execute(planned, selected, known, append, report, pairs)
 
 
 def end_with_failures(records: list[Record]) -> None:

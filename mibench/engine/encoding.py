@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from mibench.tasks.base import Encode, Task
 
 OWN_BATCHES = 32
 """The recipe's own estimate is the mean over so many batches that training has not met."""
+
+TIMED_STEPS = 3
 
 JUDGED_ROWS = 2048
 """A representation is judged by those of so many rows."""
@@ -116,6 +119,17 @@ def train_encoders(
     return found
 
 
+def seconds_to_train(pack: Sequence[EncoderSpec], device: torch.device) -> float:
+    """Return about how long the encoders of a pack train, measured by a few steps."""
+    recipe = encoders.registry.make(pack[0].encoder)
+    if recipe.steps <= TIMED_STEPS:
+        return 0.0
+    _train(pack, device, lambda steps: None, most_steps=1)
+    started = time.perf_counter()
+    _train(pack, device, lambda steps: None, most_steps=TIMED_STEPS)
+    return (time.perf_counter() - started) * recipe.steps / TIMED_STEPS
+
+
 def _share(started: float, pack: Sequence[EncoderSpec]) -> float:
     return (time.perf_counter() - started) / len(pack)
 
@@ -125,7 +139,10 @@ def _alone(tensors: Tensors, place: int) -> Tensors:
 
 
 def _train(
-    pack: Sequence[EncoderSpec], device: torch.device, report: Callable[[int], None]
+    pack: Sequence[EncoderSpec],
+    device: torch.device,
+    report: Callable[[int], None],
+    most_steps: int = sys.maxsize,
 ) -> tuple[Tensors, Tensors, list[int | None]]:
     """Return the parameters and carried tensors of all runs, and where the loss of each was not finite."""
     recipe, source = encoders.registry.make(pack[0].encoder), tasks.registry.make(pack[0].task).training
@@ -143,7 +160,7 @@ def _train(
         return trained, carried, [None] * len(pack)
     optimizer = torch.optim.Adam(trained.values(), lr=recipe.lr, fused=True)
     feeds = [stream("encoder data", *_name(spec)) for spec in pack]
-    for step in range(recipe.steps):
+    for step in range(min(recipe.steps, most_steps)):
         batch = _stacked([recipe.draw(source, feed) for feed in feeds], device)
         loss = recipe.loss(trained, carried, batch)
         optimizer.zero_grad(set_to_none=True)

@@ -79,11 +79,11 @@ class Readers:
         self._pack = pack
 
     def read(self, choice: Choice, scores: Tensor) -> Tensor:
-        """Return an estimator's read-out of its runs' matrices: scores (R, n, n) -> (its runs), in float64."""
+        """Return an estimator's read-out of its runs' matrices, (R, n, n) -> (its runs), in float64."""
         return self.apply(choice, scores, lambda estimator, part: estimator.estimate(part))
 
     def apply(self, choice: Choice, scores: Tensor, read: Callable[[Estimator, Tensor], Tensor]) -> Tensor:
-        """Return what is read of the matrices of an estimator's runs, a few at a time, for it makes copies."""
+        """Return what is read of the matrices of an estimator's runs, a few at a time: it makes copies."""
         places = self.seats[choice]
         chosen = scores if len(places) == len(scores) else scores[places]
         estimator = self._pack.readers[choice]

@@ -30,15 +30,17 @@ class EncoderStore:
     def __init__(self, folder: Path | str) -> None:
         self._folder = Path(folder) / "encoders"
 
-    def load(self, key: str) -> dict[str, NDArray[Any]] | None:
-        """Return the arrays of a key, or None where there are none.
+    def has(self, key: str) -> bool:
+        """Return whether there is an encoder of that key."""
+        return self._path(key).is_file()
+
+    def load(self, key: str) -> dict[str, NDArray[Any]]:
+        """Return the arrays of a key.
 
         Raises:
             StoreError: the file is damaged, or of another version of mibench.
         """
-        path = self._folder / f"{key}.npz"
-        if not path.is_file():
-            return None
+        path = self._path(key)
         how = f"Delete {path}: the encoder is then trained anew. Or give another --out folder."
         try:
             with np.load(path, allow_pickle=False) as file:
@@ -54,7 +56,7 @@ class EncoderStore:
 
     def keep(self, key: str, arrays: Arrays, about: Mapping[str, Any]) -> None:
         """Write the arrays of a key, and what they are."""
-        path = self._folder / f"{key}.npz"
+        path = self._path(key)
         part = path.with_suffix(f".{os.getpid()}.part")
         text = json.dumps({"schema": SCHEMA, "key": key, **about}, sort_keys=True)
         try:
@@ -66,3 +68,6 @@ class EncoderStore:
             part.replace(path)
         except OSError as error:
             raise StoreError(f"{path}: {error.strerror}.", "Free some space.") from error
+
+    def _path(self, key: str) -> Path:
+        return self._folder / f"{key}.npz"
