@@ -128,9 +128,10 @@ def _file(path: str, modified: int, size: int) -> LabelledImages:
     """Return the images of a file; one that changes is read anew."""
     try:
         contents = Path(path).read_bytes()
-        with np.load(path, allow_pickle=False) as file:
-            if isinstance(file, np.ndarray):
-                raise UsageError(f"{path!r} holds a single array.", _HOW_FILE)
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            raise UsageError(f"{path!r} holds a single array.", _HOW_FILE)
+        with loaded as file:
             for key in ("images", "labels"):
                 if key not in file.files:
                     raise UsageError(f"{path!r} has no array {key!r}.", _HOW_FILE)
