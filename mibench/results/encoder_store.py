@@ -43,7 +43,8 @@ class EncoderStore:
         path = self._path(key)
         how = f"Delete {path}: the encoder is then trained anew. Or give another --out folder."
         try:
-            with np.load(path, allow_pickle=False) as file:
+            # Opened here: a file that is no archive would otherwise stay open.
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 arrays = {name: np.asarray(file[name]) for name in file.files}
             about = json.loads(str(arrays.pop("about")))
         except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
