@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mibench.results.comparison import CANNOT_TELL, NEARER, Comparison
@@ -17,6 +17,7 @@ from mibench.results.tables import (
     bias,
     caption,
     interval,
+    level,
     rounded,
     setting,
     tex,
@@ -83,7 +84,7 @@ def latex(comparison: Comparison, unit: str = "nats") -> str:
     ]
     lines, before = [], None
     for row, *values in zip(cells.to_dict("records"), *numbers, strict=True):
-        words = [tex(setting(row[_in(column, unit)])) for column in varying]
+        words = [tex(_shown(row, column, unit)) for column in varying]
         if before not in (None, words[:-1]):
             lines.append("\\midrule")
         before = words[:-1]
@@ -113,6 +114,11 @@ def _varying(comparison: Comparison) -> list[str]:
     return [c for c in others if c == "true_mi_nats" or cells[c].nunique(dropna=False) > 1]
 
 
+def _shown(row: Mapping[Any, Any], column: str, unit: str) -> str:
+    value = row[_in(column, unit)]
+    return level(value) if column == "true_mi_nats" else setting(value)
+
+
 def _in(column: str, unit: str) -> str:
     return column.replace("_nats", f"_{unit}")
 
@@ -123,7 +129,7 @@ def _cell_row(row: dict[Any, Any], varying: Sequence[str], unit: str, has_truth:
 
     truth = interval(row[f"true_mi_low_{unit}"], row[f"true_mi_high_{unit}"])
     return [
-        *(setting(row[_in(column, unit)]) for column in varying),
+        *(_shown(row, column, unit) for column in varying),
         *[truth] * has_truth,
         bias(row, unit),
         number("bound_gap", sign=True),
@@ -138,7 +144,7 @@ def _cell_row(row: dict[Any, Any], varying: Sequence[str], unit: str, has_truth:
 
 def _pair_row(row: dict[Any, Any], varying: Sequence[str], unit: str) -> list[str]:
     return [
-        *(setting(row[_in(column, unit)]) for column in varying),
+        *(_shown(row, column, unit) for column in varying),
         row["a"],
         row["b"],
         str(row["seeds"]),

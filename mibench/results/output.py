@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from mibench.errors import UsageError
+from mibench.registry import Registry
 from mibench.results import comparison_tables, figures, tables
 from mibench.results.comparison import Comparison
 from mibench.results.representations import representations
@@ -22,13 +26,32 @@ def drawn(summary: pd.DataFrame, unit: str = "nats") -> dict[str, Figure]:
     found = {
         "bias_vs_n": figures.bias_vs_n(summary, unit),
         "estimate_vs_true": figures.estimate_vs_true(summary, unit),
-        "error_split": figures.error_split(summary, unit),
     }
+    if figures.has_split(summary):
+        found["error_split"] = figures.error_split(summary, unit)
     if summary["samples"].notna().any():
         found["bias_vs_samples"] = figures.bias_vs_samples(summary, unit)
     if summary["estimator"].nunique() > 1:
         found["metrics_vs_true"] = figures.metrics_vs_true(summary, unit)
-    return found
+    found |= figures.sweeps(summary, unit, _defaults)
+    against_probe = figures.estimate_vs_probe(summary, unit)
+    return found | ({"estimate_vs_probe": against_probe} if against_probe else {})
+
+
+def _defaults(kind: str, name: str) -> Mapping[str, object]:
+    """Return the options of a registered class at their defaults; none of one that is not installed here."""
+    from mibench import encoders, estimators, tasks  # reading results alone needs none of them
+
+    registries: dict[str, Registry[Any]] = {
+        "encoder": encoders.registry,
+        "estimator": estimators.registry,
+        "task": tasks.registry,
+    }
+    try:
+        kept = fields(registries[kind].load(name))
+    except (UsageError, ImportError, AttributeError):
+        return {}
+    return {field.name: field.default for field in kept}
 
 
 def write_tables(records: pd.DataFrame, folder: Path, unit: str = "nats") -> list[Path]:
@@ -74,10 +97,9 @@ def write_comparison(comparison: Comparison, folder: Path, unit: str = "nats") -
         "comparison.md": "\n".join(map(tables.markdown, shown)),
         "comparison.tex": comparison_tables.latex(comparison, unit),
     }
-    drawn = {
-        "metrics_vs_true": figures.metrics_vs_true(comparison.cells, unit),
-        "error_split": figures.error_split(comparison.cells, unit),
-    }
+    drawn = {"metrics_vs_true": figures.metrics_vs_true(comparison.cells, unit)}
+    if figures.has_split(comparison.cells):
+        drawn["error_split"] = figures.error_split(comparison.cells, unit)
     return _write(folder, texts, drawn)
 
 

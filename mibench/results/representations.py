@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from mibench.results.statistics import REPRESENTATION, error_name, in_unit
-from mibench.results.tables import NO_ENCODER, TITLES, Table, interval, rounded, setting, with_error
+from mibench.results.tables import NO_ENCODER, TITLES, Table, interval, level, rounded, with_error
 
 SOURCE = ["task", "true_mi_nats", "encoder"]
 """What makes an encoder, beside its seed."""
@@ -101,7 +101,7 @@ def _cells(
     def named(column: str) -> float:
         return float(row[re.sub("_nats$", f"_{unit}", column)])
 
-    words = [row["task"]] * ("task" in titles) + [row["encoder"], setting(named("true_mi_nats"))]
+    words = [row["task"]] * ("task" in titles) + [row["encoder"], level(named("true_mi_nats"))]
     words.append(interval(named("true_mi_low_nats"), named("true_mi_high_nats")))
     words += [with_error(named(column), named(error_name(column))) for column in measured]
     words += [rounded(named("encoder_ceiling_nats"))] * has_ceiling + [str(row["seeds"])]

@@ -68,7 +68,7 @@ def _row(row: dict[Any, Any], varying: Sequence[str], unit: str, titles: list[st
         return float(row[f"{column}_{unit}"])
 
     names = (column.replace("_nats", f"_{unit}") for column in varying)
-    cells = [setting(row[name]) for name in names]
+    cells = [level(row[name]) if name.startswith("true_mi") else setting(row[name]) for name in names]
     cells += [interval(number("true_mi_low"), number("true_mi_high"))] * (TRUTH in titles)
     cells += [
         rounded(number("mean")),
@@ -102,6 +102,11 @@ def setting(value: object) -> str:
     if isinstance(value, float):
         return NOT_MEASURED if math.isnan(value) else f"{value:.10g}"
     return str(value)
+
+
+def level(value: float) -> str:
+    """Return a true MI of a task as tables show it: no longer than it has to be."""
+    return setting(round(value, 3))
 
 
 def _notes(summary: pd.DataFrame, unit: str) -> list[str]:

@@ -26,7 +26,7 @@ from mibench.results.figures.style import (
     looks,
     padded,
 )
-from mibench.results.statistics import CELL, in_unit
+from mibench.results.statistics import CELL, in_unit, is_elsewhere
 
 Looks = dict[str, tuple[Colour, str]]
 
@@ -54,7 +54,7 @@ def metrics_vs_true(summary: pd.DataFrame, unit: str = "nats") -> Figure:
                 axis = axes[row, column]
                 _draw_metric(axis, in_unit(group, unit), looking, metric, unit)
                 axis.set_ylabel(f"{name} [{unit}]")
-                axis.set_xlabel(f"True MI [{unit}]" if row == len(groups) - 1 else "")
+                axis.set_xlabel(f"{_true_mi(summary)} [{unit}]" if row == len(groups) - 1 else "")
                 axis.set_xticks(_ticks(in_unit(group, unit)[f"true_mi_{unit}"]))
             axes[row, 0].set_title(title, loc="left")
     return figure
@@ -65,9 +65,9 @@ def error_split(summary: pd.DataFrame, unit: str = "nats") -> Figure:
 
     Full colour: the bound gap (what no critic can undo at this n). Pale and hatched: the critic gap. Where
     they have one sign they are stacked; where not, they stand on either side of zero. The black mark is their
-    sum, the bias, with one standard error.
+    sum, the bias, with one standard error. Settings in which no exact critic is known have no panel.
     """
-    groups, titles = _settings(summary)
+    groups, titles = _settings(summary[_has_split(summary)])
     looking = looks(summary["estimator"])
     with sns.axes_style("ticks"), mpl.rc_context(STYLE):
         handles: list[Any] = [Patch(color=colour, label=label) for label, (colour, _) in looking.items()]
@@ -81,9 +81,24 @@ def error_split(summary: pd.DataFrame, unit: str = "nats") -> Figure:
             axis = axes[row, 0]
             _draw_split(axis, in_unit(group, unit).assign(level=group["true_mi_nats"]), looking, unit)
             axis.set_ylabel(f"Error [{unit}]")
-            axis.set_xlabel(f"True MI [{unit}]" if row == len(groups) - 1 else "")
+            axis.set_xlabel(f"{_true_mi(summary)} [{unit}]" if row == len(groups) - 1 else "")
             axis.set_title(title, loc="left")
     return figure
+
+
+def _true_mi(summary: pd.DataFrame) -> str:
+    return "True MI of the task" if is_elsewhere(summary).any() else "True MI"
+
+
+def has_split(summary: pd.DataFrame) -> bool:
+    """Return whether there is an error to be split: not where no exact critic is known."""
+    return bool(_has_split(summary).any())
+
+
+def _has_split(summary: pd.DataFrame) -> pd.Series[bool]:
+    """Return which cells belong to a setting with gaps, or in which nothing finished."""
+    known = summary["bound_gap_nats"].notna() | summary["mean_nats"].isna()
+    return known.groupby([summary[column] for column in _SETTING], dropna=False).transform("any")
 
 
 def _ticks(levels: pd.Series[float]) -> list[float]:
@@ -92,10 +107,18 @@ def _ticks(levels: pd.Series[float]) -> list[float]:
     return [round(level, 3) for level in (found if len(found) < 7 else found[:: len(found) // 5])]
 
 
+def _setting(summary: pd.DataFrame) -> list[str]:
+    """Return what makes a row of panels; the dimensions only if they do not follow from the level."""
+    without = [column for column in _SETTING if column not in ("dim_x", "dim_y")]
+    is_one = not summary.duplicated([*without, "true_mi_nats", "estimator"]).any()
+    return without if is_one else _SETTING
+
+
 def _settings(summary: pd.DataFrame) -> tuple[list[pd.DataFrame], list[str]]:
     """Return the cells of each setting, and what is said above each: what varies between them."""
-    groups = [group for _, group in summary.groupby(_SETTING, sort=False, dropna=False)]
-    varying = [column for column in _SETTING if summary[column].nunique(dropna=False) > 1]
+    settings = _setting(summary)
+    groups = [group for _, group in summary.groupby(settings, sort=False, dropna=False)]
+    varying = [column for column in settings if summary[column].nunique(dropna=False) > 1]
     titles = [", ".join(_words(column, group.iloc[0][column]) for column in varying) for group in groups]
     failed = [int(group["failed"].sum()) for group in groups]
     said = [

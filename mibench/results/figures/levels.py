@@ -17,6 +17,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from mibench.results.figures.style import (
+    BAND_ALPHA,
+    BAND_LINE,
     COLUMN_INCHES,
     LEGEND,
     LEGEND_LINE_INCHES,
@@ -28,12 +30,13 @@ from mibench.results.figures.style import (
     entry_inches,
     padded,
 )
-from mibench.results.statistics import CELL, in_unit
+from mibench.results.statistics import CELL, in_unit, is_elsewhere
 
 PANEL_SHARE = 0.8  # of its column is a panel wide, beside its labels
 BOLD_WIDTH = 0.62  # of a bold letter, in font sizes
 SIDESTEP = 1.02  # of x, a level: so little that the eye still reads the tick
 SMALLEST_GAP_INCHES = 0.09
+X_MARGIN = 1.15  # of x, to either side
 
 Draw = Callable[[Axes, pd.DataFrame, dict[float, tuple[Colour, str]], str], None]
 
@@ -42,7 +45,8 @@ def bias_vs_n(summary: pd.DataFrame, unit: str = "nats") -> Figure:
     """Draw bias against n: a panel an estimator, a line a true MI.
 
     Solid: mean over seeds with its 95% interval. Dashed: the exact critic. Dotted: the ceiling's own bias,
-    ceiling(n) - I, above which no estimate can lie.
+    ceiling(n) - I, above which no estimate can lie. Dash-dotted: that of the encoder's own estimate. Where
+    the truth is an interval all are drawn less its upper end, and the band reaches down to its lower end.
     """
     return _panels(summary, unit, _draw_bias, "true_mi_nats")
 
@@ -58,7 +62,7 @@ def estimate_vs_true(summary: pd.DataFrame, unit: str = "nats") -> Figure:
     """Draw the estimate against the true MI: a panel an estimator, a line an n.
 
     Solid: mean over seeds with its 95% interval. Dashed: the exact critic. Dotted: the ceiling at each n.
-    Grey: estimate = truth.
+    Grey: estimate = true MI of the task; the bar at a level is where the truth of the representation lies.
     """
     return _panels(summary, unit, _draw_estimate, "n")
 
@@ -68,7 +72,7 @@ def _panels(summary: pd.DataFrame, unit: str, draw: Draw, level_column: str, acr
 
     `across` is what takes the place of n.
     """
-    settings = [column for column in CELL if column not in ("true_mi_nats", across)]
+    settings = _settings(summary, across)
     groups = [group for _, group in summary.groupby(settings, sort=False, dropna=False)]
     varying = [column for column in settings[1:] if summary[column].nunique(dropna=False) > 1]
     columns = 2 if len(groups) in (2, 4) else min(len(groups), 3)
@@ -78,7 +82,7 @@ def _panels(summary: pd.DataFrame, unit: str, draw: Draw, level_column: str, acr
     colours = _colours(levels)
     with sns.axes_style("ticks"), mpl.rc_context(STYLE):
         handles, per_row = _legend(summary, colours, level_column, unit, width)
-        height = rows * PANEL_INCHES + len(handles) / per_row * LEGEND_LINE_INCHES
+        height = rows * PANEL_INCHES + math.ceil(len(handles) / per_row) * LEGEND_LINE_INCHES
         figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False)
         for index, axis in enumerate(axes.flat):
@@ -100,6 +104,15 @@ def _panels(summary: pd.DataFrame, unit: str, draw: Draw, level_column: str, acr
     return figure
 
 
+def _settings(summary: pd.DataFrame, across: str) -> list[str]:
+    """Return what makes a panel: all but true MI and n, and the dimensions only if they do not follow."""
+    settings = [column for column in CELL if column not in ("true_mi_nats", across)]
+    without = [column for column in settings if column not in ("dim_x", "dim_y")]
+    # Digits side by side have as many coordinates as their information needs: that is one line, not many.
+    is_one = not summary.duplicated([*without, "true_mi_nats", across]).any()
+    return without if is_one else settings
+
+
 _ACROSS = {"n": "n (size of the score matrix)", "samples": "Samples (train, validation and test)"}
 
 
@@ -112,32 +125,50 @@ def _draw_bias(
 ) -> None:
     axis.axhline(0, color="0.5", linewidth=0.6, zorder=0)
     shown = in_unit(group, unit).assign(level=group["true_mi_nats"]).sort_values(across)
+    sizes = sorted(group[across].unique())
+    ends = (sizes[0] / X_MARGIN, sizes[-1] * X_MARGIN)
     for level, part in shown.groupby("level"):
         colour, marker = colours[float(str(level))]
-        truth = part[f"true_mi_{unit}"]
         aside = part[across] * SIDESTEP ** _rank(level, colours)
-        _draw_line(axis, aside, part, truth, unit, colour, marker)
+        _draw_line(axis, aside, part, part[f"true_mi_high_{unit}"], unit, colour, marker)
+        _draw_band(axis, part, across, ends, unit, colour)
     # Seen up to zero: a ceiling above the truth binds nothing.
     low, high = axis.get_ylim()
-    top = float(np.nanmax([0.0, *shown[f"bias_{unit}"], *shown[f"bound_gap_{unit}"]]))
+    errors = (shown[f"{name}_{unit}"] - shown[f"true_mi_high_{unit}"] for name in ("mean", "oracle"))
+    top = float(np.nanmax([0.0, *(error for column in errors for error in column)]))
     low = min(low, top - 0.1)
     for level, part in shown.groupby("level"):
-        limit = part[f"ceiling_{unit}"] - part[f"true_mi_{unit}"]
+        limit = part[f"ceiling_{unit}"] - part[f"true_mi_high_{unit}"]
         colour = colours[float(str(level))][0]
+        own = float((part[f"encoder_ceiling_{unit}"] - part[f"true_mi_high_{unit}"]).mean())
+        if not math.isnan(own):
+            axis.axhline(own, linestyle="-.", color=colour, linewidth=1.0, zorder=1)
         if len(part) == 1:
             axis.axhline(limit.iloc[0], linestyle=":", color=colour, linewidth=1.0, zorder=1)
         else:
             aside = part[across] * SIDESTEP ** _rank(level, colours)
             axis.plot(aside, limit, ":", color=colour, linewidth=1.0, zorder=1)
     axis.set_ylim(low, max(high, top) + 0.02 * (top - low))
-    sizes = sorted(group[across].unique())
     axis.set_xscale("log", base=2)
-    axis.set_xlim(sizes[0] / 1.15, sizes[-1] * 1.15)
+    axis.set_xlim(*ends)
     axis.xaxis.set_major_locator(FixedLocator(sizes))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.set_xlabel(_ACROSS[across])
-    axis.set_ylabel(f"Bias [{unit}]")
+    has_band = (group["true_mi_low_nats"] < group["true_mi_high_nats"]).any()
+    axis.set_ylabel(f"Estimate − upper end of I [{unit}]" if has_band else f"Bias [{unit}]")
+
+
+def _draw_band(
+    axis: Axes, part: pd.DataFrame, across: str, ends: tuple[float, float], unit: str, colour: Colour
+) -> None:
+    """Shade where the truth of a level lies, less its upper end, from side to side of the panel."""
+    width = part[f"true_mi_low_{unit}"] - part[f"true_mi_high_{unit}"]
+    if not (width < 0).any():
+        return
+    x, bottom = part[across].to_numpy(dtype=float), width.to_numpy(dtype=float)
+    x, bottom = np.array([ends[0], *x, ends[1]]), np.array([bottom[0], *bottom, bottom[-1]])
+    axis.fill_between(x, bottom, 0.0, color=colour, alpha=BAND_ALPHA, linewidth=0, zorder=0)
 
 
 def _draw_estimate(
@@ -148,6 +179,7 @@ def _draw_estimate(
     shown = in_unit(group if finished.empty else finished, unit).sort_values(truth)
     is_log_n = _ceiling_name(group) == "log n"
     axis.plot([0, shown[truth].max()], [0, shown[truth].max()], color="0.5", linewidth=0.6, zorder=0)
+    _draw_truths(axis, shown, unit)
     ceilings = {}
     for n, part in shown.groupby("n"):
         colour, marker = colours[float(str(n))]
@@ -166,6 +198,17 @@ def _draw_estimate(
             last = ceiling
     axis.set_xlabel(f"True MI [{unit}]")
     axis.set_ylabel(f"Estimate [{unit}]")
+
+
+def _draw_truths(axis: Axes, shown: pd.DataFrame, unit: str) -> None:
+    """Draw at each level of the task where the truth of the representation lies: a bar, or a mark."""
+    elsewhere = shown[is_elsewhere(shown.rename(columns=lambda name: name.replace(f"_{unit}", "_nats")))]
+    ends = elsewhere.groupby(f"true_mi_{unit}")[[f"true_mi_low_{unit}", f"true_mi_high_{unit}"]].mean()
+    for level, (low, high) in zip(ends.index, ends.to_numpy(), strict=True):
+        if low < high:
+            axis.plot([level, level], [low, high], **BAND_LINE | {"linewidth": 18}, zorder=0)
+        else:
+            axis.plot(level, low, "_", color="black", markersize=11, zorder=4)
 
 
 def _draw_line(
@@ -259,15 +302,31 @@ def _legend(
         for level, (colour, marker) in colours.items()
     ]
     names = {"-": "mean, 95%", "--": "exact critic"}
+    if summary["mean_nats"].notna().any() and summary["oracle_nats"].isna().all():
+        del names["--"]
     if summary["ceiling_nats"].notna().any():
         names[":"] = f"{_ceiling_name(summary)} − I" if by_truth else _ceiling_name(summary)
+    if by_truth and summary["encoder_ceiling_nats"].notna().any():
+        names["-."] = "encoder's ceiling − I"
     styles = [Line2D([], [], color="0.25", ls=style, label=label) for style, label in names.items()]
+    styles += _truth_entries(summary, by_truth)
     for per_row in range(max(len(levels), len(styles)), 1, -1):
         cells = padded(levels, per_row) + padded(styles, per_row)
         columns = [cells[column::per_row] for column in range(per_row)]
         if sum(max(map(entry_inches, column)) for column in columns) <= width:
             break
     return [cell for column in columns for cell in column], per_row
+
+
+def _truth_entries(summary: pd.DataFrame, by_truth: bool) -> list[Line2D]:
+    """Return legend entries for the truths of representations."""
+    entries = []
+    is_band = summary["true_mi_low_nats"] < summary["true_mi_high_nats"]
+    if is_band.any():
+        entries.append(Line2D([], [], **BAND_LINE, label="truth lies here"))
+    if not by_truth and (is_elsewhere(summary) & ~is_band).any():
+        entries.append(Line2D([], [], color="black", marker="_", ls="none", label="truth"))
+    return entries
 
 
 def _failures(group: pd.DataFrame) -> str:

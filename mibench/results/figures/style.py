@@ -18,6 +18,7 @@ PAGE_INCHES = 7.0
 PANEL_INCHES = 2.5
 LEGEND_LINE_INCHES = 0.19
 LETTER_WIDTH = 0.5  # of the font size
+BAND_ALPHA = 0.16  # of what is shaded because the truth lies there
 MARKERS = "osD^vPX*<>"
 
 Colour = tuple[float, float, float]
@@ -41,6 +42,9 @@ STYLE: Any = {
     "pdf.fonttype": 42,
     "savefig.dpi": 300,
 }
+
+BAND_LINE: dict[str, Any] = {"color": "0.82", "linewidth": 6, "solid_capstyle": "butt"}
+"""Where the truth lies, as a bar; and in legends whatever it is drawn as."""
 
 LEGEND: dict[str, Any] = {
     "loc": "outside lower center",
