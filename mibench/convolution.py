@@ -62,8 +62,9 @@ def features(parameters: Mapping[str, Tensor], prefix: str, images: Tensor) -> T
 
 
 def linear(parameters: Mapping[str, Tensor], prefix: str, inputs: Tensor) -> Tensor:
-    """Apply the last, linear layer: (R, n, features) -> (R, n, dim)."""
-    return torch.baddbmm(parameters[f"{prefix}.bias"], inputs, parameters[f"{prefix}.weight"])
+    """Apply the last, linear layer, with its bias if it has one: (R, n, features) -> (R, n, dim)."""
+    outputs = inputs @ parameters[f"{prefix}.weight"]
+    return outputs + parameters[f"{prefix}.bias"] if f"{prefix}.bias" in parameters else outputs
 
 
 def convolve(parameters: Mapping[str, Tensor], prefix: str, images: Tensor) -> Tensor:

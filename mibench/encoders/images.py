@@ -100,8 +100,8 @@ class Contrastive(ImageEncoder):
 
     def initialise(self, task: Any, generator: torch.Generator) -> Tensors:  # noqa: ANN401
         """Return the network and the head of one run."""
-        head = projection("head", [self.dim, HIDDEN, PROJECTED], generator)
-        return super().initialise(task, generator) | head
+        network = super().initialise(task, generator)
+        return network | projection("head", [self.dim, HIDDEN, PROJECTED], generator)
 
     def project(self, trained: Tensors, z: Tensor) -> Tensor:
         """Return g(z)/|g(z)|: (R, n, dim) -> (R, n, 32)."""
@@ -126,9 +126,12 @@ class Predictive(ImageEncoder):
 
     def initialise(self, task: Any, generator: torch.Generator) -> Tensors:  # noqa: ANN401
         """Return the network, the head and the predictor of one run."""
+        network = super().initialise(task, generator)
         head = projection("head", [self.dim, HIDDEN, PROJECTED], generator)
         predictor = projection("predictor", [PROJECTED, NARROW, PROJECTED], generator)
-        return super().initialise(task, generator) | head | predictor
+        # Standardisation takes away what they add: their gradient is rounding alone, which Adam would follow.
+        del network["encoder.bias"], head["head.1.bias"]
+        return network | head | predictor
 
     def project(self, trained: Tensors, z: Tensor) -> Tensor:
         """Return g(z), standardised over n: (R, n, dim) -> (R, n, 32)."""
@@ -181,11 +184,10 @@ def projection(prefix: str, sizes: list[int], generator: torch.Generator) -> Ten
 
 
 def normalised_head(trained: Tensors, prefix: str, inputs: Tensor) -> Tensor:
-    """Return the output of a head of two layers, standardised over the batch between them."""
-    hidden = torch.baddbmm(trained[f"{prefix}.0.bias"], inputs, trained[f"{prefix}.0.weight"])
-    return torch.baddbmm(
-        trained[f"{prefix}.1.bias"], standardised(hidden).relu(), trained[f"{prefix}.1.weight"]
-    )
+    """Return the output of a head of two layers, standardised over the batch before the first one's bias."""
+    hidden = standardised(inputs @ trained[f"{prefix}.0.weight"]) + trained[f"{prefix}.0.bias"]
+    outputs = hidden.relu() @ trained[f"{prefix}.1.weight"]
+    return outputs + trained[f"{prefix}.1.bias"] if f"{prefix}.1.bias" in trained else outputs
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:

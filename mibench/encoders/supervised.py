@@ -34,8 +34,8 @@ class Supervised(ImageEncoder):
 
     def initialise(self, task: Any, generator: torch.Generator) -> Tensors:  # noqa: ANN401
         """Return the network and the classifier of one run."""
-        classifier = projection("classifier", [self.dim, task.classes], generator)
-        return super().initialise(task, generator) | classifier
+        network = super().initialise(task, generator)
+        return network | projection("classifier", [self.dim, task.classes], generator)
 
     def draw(self, task: Any, generator: torch.Generator) -> Tensors:  # noqa: ANN401
         """Return images of a batch, their classes, and what makes a view of each."""

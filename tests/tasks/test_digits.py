@@ -1,4 +1,4 @@
-"""Digits: the channel's truth, the parts that never mix, the interval of representations, what bad images get."""
+"""Digits: the truth of the channel, parts that never mix, the interval of representations, bad images."""
 
 import hashlib
 import itertools
