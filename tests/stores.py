@@ -116,10 +116,9 @@ COLLAPSED = "the encoder collapsed: all inputs have nearly one representation (e
 
 def collapsed(encoder="simsiam[stop=false]", *, seed=0, message=COLLAPSED, **changes):
     """Return the record of a run whose encoder collapsed, or failed otherwise."""
-    nothing = dict.fromkeys(
-        "true_mi_low_nats true_mi_high_nats alignment uniformity probe_accuracy encoder_nats "
-        "encoder_ceiling_nats estimate_nats estimate_se_nats batch_std_nats batches".split()
-    )
+    facts = "true_mi_low_nats true_mi_high_nats alignment uniformity probe_accuracy encoder_nats"
+    read = "encoder_ceiling_nats estimate_nats estimate_se_nats batch_std_nats batches"
+    nothing = dict.fromkeys([*facts.split(), *read.split()])
     about = {"effective_rank": 1.02, "status": "failed", "message": message, "saturated": False}
     return encoded(encoder, seed=seed, **nothing | about | changes)
 
@@ -142,7 +141,7 @@ def by_temperature(temperatures=(0.05, 0.1, 0.2, 0.5, 1), ns=(16, 64, 512), seed
 
 
 def by_horizon(horizons=(1, 2, 4, 8), ns=(16, 64, 512), seeds=3, a=0.9, dim=4):
-    """Return the records of `cpc` at several horizons, 1 is its default: the truth is known of its own pair."""
+    """Return the records of `cpc` at several horizons; 1 is its default."""
     records = []
     for horizon, n, seed in itertools.product(horizons, ns, range(seeds)):
         truth = -0.5 * dim * math.log(1 - a ** (2 * horizon))

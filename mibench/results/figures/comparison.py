@@ -33,6 +33,8 @@ Looks = dict[str, tuple[Colour, str]]
 _SETTING = [column for column in CELL if column not in ("estimator", "true_mi_nats")]
 _METRICS = {"bias": "Bias", "std": "Std. deviation", "rmse": "RMSE"}
 _PALE = 0.6  # share of white in the colour of a critic gap
+FEW_BARS = 4
+"""Panels of the error split that have no more stand beside each other."""
 _GROUP = 0.8  # of the distance between two levels is filled with bars
 
 
@@ -76,14 +78,23 @@ def error_split(summary: pd.DataFrame, unit: str = "nats") -> Figure:
             Patch(facecolor="0.85", edgecolor="0.45", hatch="////", linewidth=0, label="critic gap"),
             Line2D([], [], color="black", marker="_", linestyle="none", label="bias"),
         ]
-        figure, axes = _page(len(groups), 1, handles)
-        for row, (group, title) in enumerate(zip(groups, titles, strict=True)):
-            axis = axes[row, 0]
+        columns = min(3, len(groups)) if _bars(groups) <= FEW_BARS else 1
+        rows = -(-len(groups) // columns)
+        figure, axes = _page(rows, columns, handles)
+        for axis in axes.flat[len(groups) :]:
+            axis.set_axis_off()
+        for place, (group, title) in enumerate(zip(groups, titles, strict=True)):
+            axis = axes.flat[place]
             _draw_split(axis, in_unit(group, unit).assign(level=group["true_mi_nats"]), looking, unit)
-            axis.set_ylabel(f"Error [{unit}]")
-            axis.set_xlabel(f"{_true_mi(summary)} [{unit}]" if row == len(groups) - 1 else "")
+            axis.set_ylabel("" if place % columns else f"Error [{unit}]")
+            axis.set_xlabel(f"{_true_mi(summary)} [{unit}]" if place + columns >= len(groups) else "")
             axis.set_title(title, loc="left")
     return figure
+
+
+def _bars(groups: Sequence[pd.DataFrame]) -> int:
+    """Return how many bars a panel has at most, two that stand on each other as one."""
+    return max(group["true_mi_nats"].nunique() * group["estimator"].nunique() for group in groups)
 
 
 def _true_mi(summary: pd.DataFrame) -> str:

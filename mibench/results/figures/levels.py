@@ -196,7 +196,7 @@ def _draw_estimate(
         if (ceiling - last) * inches > SMALLEST_GAP_INCHES:
             _label_at_right(axis, ceiling, f"log {name}" if is_log_n else f"ceiling, n = {name}")
             last = ceiling
-    axis.set_xlabel(f"True MI [{unit}]")
+    axis.set_xlabel(f"True MI of the task [{unit}]" if is_elsewhere(group).any() else f"True MI [{unit}]")
     axis.set_ylabel(f"Estimate [{unit}]")
 
 

@@ -45,6 +45,14 @@ KINDS = ("encoder", "task", "estimator")
 _LOG_FROM = 8.0  # values that span more than this factor have a logarithmic axis
 _DIGIT_INCHES = 0.055  # of a tick's label
 _ASIDE_POINTS = 1.6  # an n: so little that the eye still reads the tick
+_LEADER: dict[str, Any] = {
+    "arrowstyle": "-",
+    "linewidth": 0.4,
+    "color": "0.6",
+    "shrinkA": 0,
+    "shrinkB": 0,
+    "relpos": (0.5, 0),
+}
 _NAME_INCHES = 0.11  # between the names of encoders above a panel
 
 _OWN = "encoder_nats"
@@ -284,7 +292,7 @@ def _draw_line(
     figure = axis.get_figure(root=True)
     assert figure is not None
     there = line[measure].notna().to_numpy()
-    axis.errorbar(
+    drawn = axis.errorbar(
         line["value"][there],
         line[measure][there],
         np.atleast_2d(margins)[:, there],
@@ -293,8 +301,10 @@ def _draw_line(
         capsize=1.8,
         elinewidth=0.8,
         zorder=3,
-        transform=axis.transData + ScaledTranslation(aside / 72, 0, figure.dpi_scale_trans),
     )
+    # Moved once the limits of the axes are known: a transform of its own would leave them as they are.
+    for artist in drawn.get_children():
+        artist.set_transform(axis.transData + ScaledTranslation(aside / 72, 0, figure.dpi_scale_trans))
 
 
 def _draw_truth(axis: Axes, shown: pd.DataFrame, unit: str) -> None:
