@@ -26,6 +26,7 @@ from mibench.spec import NO_ENCODER, PRECISIONS, SCHEDULES, RunSpec
 _REGISTRIES: dict[str, Registry[Any]] = {
     "estimator": estimators.registry,
     "task": tasks.registry,
+    "encoder": encoders.registry,
     "critic": critics.registry,
     "protocol": protocols.registry,
 }
@@ -112,7 +113,8 @@ def _facets(specs: Iterable[RunSpec]) -> dict[str, set[Any]]:
         values = {
             "estimator": spec.estimator.label,
             "task": spec.task.name,
-            **{key: task.get(key) for key in ("dim", "mi", "rho")},
+            **{key: task.get(key) for key in ("dim", "mi", "rho", "data")},
+            "encoder": spec.encoder.label,
             "critic": spec.critic.label,
             "protocol": spec.protocol.label,
             "samples": protocol.get("size"),
@@ -156,10 +158,10 @@ def _identity(spec: RunSpec) -> dict[str, Any]:
 
 def _spec(identity: Mapping[str, Any], name: str) -> RunSpec:
     """Return the run at seed 0 that an identity in a baseline describes, as it is described here."""
+    there = {"encoder": _NO_ENCODER, **identity}  # an identity has an encoder only where there is one
     try:
         spec = RunSpec(
-            **{kind: _choice(registry, identity[kind]) for kind, registry in _REGISTRIES.items()},
-            encoder=_choice(encoders.registry, identity.get("encoder", _NO_ENCODER)),
+            **{kind: _choice(registry, there[kind]) for kind, registry in _REGISTRIES.items()},
             n=whole_number(identity["n"], "n", least=2),
             steps=whole_number(identity["steps"], "steps", least=1),
             lr=real_number(identity["lr"], "lr"),
@@ -196,7 +198,7 @@ def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]
     """Return in words where the identity of a cell in a baseline is not what it is here."""
     found: list[str] = []
     for key in sorted({*there, *here}):
-        if key in _REGISTRIES and key in there:
+        if key in _REGISTRIES and key in there and key in here:
             what = f"{key} {here[key]['name']}"
             one, other = ({**part[key]["options"], "version": part[key]["version"]} for part in (there, here))
             found += [f"{what}: {words}" for words in unlike(one, other)]

@@ -7,14 +7,15 @@ from typing import Any
 
 import pandas as pd
 
-from mibench import critics, estimators, protocols, tasks
+from mibench import critics, encoders, estimators, protocols, tasks
 from mibench.api.citations import ADAM, ONE_CYCLE, Citations, found
 from mibench.engine.evaluate import MOST_ROWS, TARGET_SE_NATS
 from mibench.errors import UsageError
 from mibench.protocols import Protocol, Samples, Staircase
 from mibench.registry import Registry
 from mibench.results.report.words import counted, listed, numbers, seeds, sentence_part
-from mibench.results.statistics import CELL
+from mibench.results.statistics import CELL, summarise
+from mibench.spec import NO_ENCODER
 
 _TRAINING = ["protocol", "samples", "steps", "lr", "schedule", "precision"]
 
@@ -26,13 +27,14 @@ def methods(records: pd.DataFrame, citations: Citations, unit: str = "nats") -> 
         " ".join(
             [
                 _tasks(records, citations, unit, scale),
+                *_encoders(records, citations),
                 _estimators(records, citations),
                 _critics(records),
                 _sizes(records),
             ]
         ),
         " ".join([_training(records, citations), *_shared(records), *_readouts(records, citations)]),
-        " ".join([_oracle(), _statistics(records), _failures(records), _made_by(records)]),
+        " ".join([*_oracle(records), _statistics(records), _failures(records), _made_by(records)]),
     ]
 
 
@@ -57,6 +59,71 @@ def _dimensions(records: pd.DataFrame) -> str:
         ones = [x for x, _ in pairs]
         return f"with {numbers(ones)} coordinate{'s' * (ones != [1])} in each of x and y"
     return f"with {listed(f'{x} x {y}' for x, y in pairs)} coordinates of x and y"
+
+
+BARBER_AGAKOV = "Barber, Agakov 2003, NeurIPS"
+
+_LOWER_ENDS = {
+    "sequences": "h(y) + E log q(y | z) with a Gaussian regression q that was fitted on other data",
+    "images": "the exact MI of the table of the classes that linear probes, trained on other images, predict "
+    "on either side",
+}
+"""How the information of representations is enclosed from below, by what a task's encoders are trained on."""
+
+
+def _encoders(records: pd.DataFrame, citations: Citations) -> list[str]:
+    """Say what stood between task and critic, and how the truth behind it is known; nothing of no encoder."""
+    encoded = records[records["encoder"] != NO_ENCODER]
+    if encoded.empty:
+        return []
+    named: list[str] = []
+    for label in encoded["encoder"].unique():
+        kind = found(encoders.registry, label)
+        formula = str(getattr(kind, "formula", ""))
+        about = [] if formula in " ".join(named) else [formula]
+        about += [f"{key} {value}" for key, value in _options(encoders.registry, label).items()]
+        cited = citations.cite(getattr(kind, "reference", ""))
+        named.append(f"{label}{cited}" + (f" ({', '.join(about)})" if about else ""))
+    told = (
+        f"Critics saw the representations of the encoder{'s' if len(named) > 1 else ''} {listed(named)}, each "
+        "trained by Adam once for every seed and then frozen."
+    )
+    return [told, *_truths(encoded, citations), *_lost(encoded)]
+
+
+def _truths(encoded: pd.DataFrame, citations: Citations) -> list[str]:
+    """Say how the information of representations is known."""
+    known = encoded.dropna(subset=["true_mi_low_nats", "true_mi_high_nats"])
+    is_exact = known["true_mi_low_nats"] == known["true_mi_high_nats"]
+    told = []
+    if is_exact.any():
+        told.append(f"The MI of the representations on {_names(known[is_exact])} is exact.")
+    for source, group in known[~is_exact].groupby(known["task"].map(_source), sort=False):
+        low = _LOWER_ENDS.get(str(source), "a lower bound that the task computes")
+        cited = citations.cite(BARBER_AGAKOV) if source == "sequences" else ""
+        told.append(
+            f"The MI of the representations on {_names(group)} lies between {low}{cited}, and the MI of the "
+            "task, which no representation can exceed."
+        )
+    if not is_exact.all():
+        told.append("Where the truth is such an interval, bias is the signed distance from it, 0 inside.")
+    return told
+
+
+def _names(records: pd.DataFrame) -> str:
+    return listed(records["task"].unique())
+
+
+def _source(label: str) -> str:
+    return str(getattr(found(tasks.registry, label), "source", ""))
+
+
+def _lost(encoded: pd.DataFrame) -> list[str]:
+    """Say how many encoders failed."""
+    seeds_of = encoded.drop_duplicates(["task", "true_mi_nats", "encoder", "seed"])
+    lost = int(seeds_of["true_mi_low_nats"].isna().sum())
+    whose = "it all its" if lost == 1 else "them all their"
+    return [f"{lost} of {counted(len(seeds_of), 'encoder')} failed, and with {whose} runs."] * (lost > 0)
 
 
 def _estimators(records: pd.DataFrame, citations: Citations) -> str:
@@ -201,12 +268,17 @@ def _range(values: pd.Series[float]) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def _oracle() -> str:
-    return (
+def _oracle(records: pd.DataFrame) -> list[str]:
+    finished = records[records["status"] == "ok"]
+    unknown = finished["oracle_nats"].isna()
+    if len(finished) and unknown.all():
+        return ["The exact critic of these representations is not known, so that the bias has no split."]
+    but = "; where that of a representation is not known, there is no split" if unknown.any() else ""
+    return [
         "The oracle is the same read-out on the same batches with the critic that is optimal for the "
         "estimator, made of the exact log density ratio. The bias splits into the bound gap, oracle minus "
-        "truth, and the critic gap, estimate minus oracle."
-    )
+        f"truth, and the critic gap, estimate minus oracle{but}."
+    ]
 
 
 def _statistics(records: pd.DataFrame) -> str:
@@ -219,7 +291,7 @@ def _statistics(records: pd.DataFrame) -> str:
         text += (
             " Where a single run finished, ± is the standard error of its read-out and there is no interval."
         )
-    cells = records.groupby(CELL, dropna=False)["saturated"].first()
+    cells = summarise(records)["saturated"]
     if cells.any():
         text += (
             f" In {cells.sum()} of {counted(len(cells), 'cell')}, marked †, the true MI is above the largest "

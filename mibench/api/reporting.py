@@ -68,7 +68,7 @@ def gather(stores: Sequence[Path | str], unit: str = "nats", draw: bool = True) 
         split_words=parts.split_words(summary),
         split=parts.split(summary, unit),
         drawings=parts.drawings(summary, unit) if draw else [],
-        results=parts.results(summary, unit),
+        results=parts.results(summary, unit) + parts.representations(frame, unit),
         estimators=_formulas(frame, citations),
         methods=told,
         references=citations.references,

@@ -59,6 +59,8 @@ def check(
         list[str] | None, typer.Option("--mi", metavar="NUMBERS", help="True MI in nats. [default: 0.5,1.5]")
     ] = None,
     rho: options.Rho = None,
+    data: options.Data = None,
+    encoder: options.Encoders = None,
     n: Annotated[list[str] | None, options.sizes("64")] = None,
     critic: Annotated[
         list[str] | None,
@@ -106,6 +108,8 @@ def check(
         "dim": dim,
         "mi": mi,
         "rho": rho,
+        "data": data,
+        "encoder": encoder,
         "n": n,
         "critic": critic,
         "protocol": protocol,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from mibench.results.figures.style import (
+    BOLD_WIDTH,
     LEGEND,
     LEGEND_LINE_INCHES,
     PAGE_INCHES,
@@ -82,14 +84,22 @@ def error_split(summary: pd.DataFrame, unit: str = "nats") -> Figure:
         rows = -(-len(groups) // columns)
         figure, axes = _page(rows, columns, handles)
         for axis in axes.flat[len(groups) :]:
-            axis.set_axis_off()
+            axis.set_visible(False)
         for place, (group, title) in enumerate(zip(groups, titles, strict=True)):
             axis = axes.flat[place]
             _draw_split(axis, in_unit(group, unit).assign(level=group["true_mi_nats"]), looking, unit)
             axis.set_ylabel("" if place % columns else f"Error [{unit}]")
             axis.set_xlabel(f"{_true_mi(summary)} [{unit}]" if place + columns >= len(groups) else "")
-            axis.set_title(title, loc="left")
+            axis.set_title(_wrapped(title, columns), loc="left")
     return figure
+
+
+def _wrapped(title: str, columns: int) -> str:
+    """Break a title into lines where panels are narrow."""
+    if columns == 1:
+        return title
+    letters = int(0.8 * PAGE_INCHES / columns / (BOLD_WIDTH * STYLE["axes.titlesize"] / 72))
+    return "\n".join(textwrap.fill(line, letters) for line in title.split("\n"))
 
 
 def _bars(groups: Sequence[pd.DataFrame]) -> int:

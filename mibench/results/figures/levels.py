@@ -19,6 +19,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from mibench.results.figures.style import (
     BAND_ALPHA,
     BAND_LINE,
+    BOLD_WIDTH,
     COLUMN_INCHES,
     LEGEND,
     LEGEND_LINE_INCHES,
@@ -33,7 +34,6 @@ from mibench.results.figures.style import (
 from mibench.results.statistics import CELL, in_unit, is_elsewhere
 
 PANEL_SHARE = 0.8  # of its column is a panel wide, beside its labels
-BOLD_WIDTH = 0.62  # of a bold letter, in font sizes
 SIDESTEP = 1.02  # of x, a level: so little that the eye still reads the tick
 SMALLEST_GAP_INCHES = 0.09
 X_MARGIN = 1.15  # of x, to either side

@@ -18,6 +18,7 @@ PAGE_INCHES = 7.0
 PANEL_INCHES = 2.5
 LEGEND_LINE_INCHES = 0.19
 LETTER_WIDTH = 0.5  # of the font size
+BOLD_WIDTH = 0.62  # of a bold letter, likewise
 BAND_ALPHA = 0.16  # of what is shaded because the truth lies there
 MARKERS = "osD^vPX*<>"
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import pandas as pd
 
+from mibench.results import representations as encoded
 from mibench.results import tables
 from mibench.results.report.content import Drawing, Sheet
 from mibench.results.report.words import counted, listed, numbers, seeds
-from mibench.results.statistics import in_unit
-from mibench.results.tables import Table
+from mibench.results.statistics import in_unit, is_elsewhere
+from mibench.results.tables import NO_ENCODER, Table
 
 _CAPTIONS = {
     "bias_vs_n": "Bias against n, a line a true MI. Solid: mean over seeds with its 95% interval. Dashed: "
@@ -27,6 +28,18 @@ _CAPTIONS = {
     "and hatched: the critic gap. Black: their sum, the bias, with one standard error.",
     "metrics_vs_true": "Bias, standard deviation and root mean square error against the true MI, a line an "
     "estimator. Bars are one standard error across seeds to either side.",
+    "estimate_vs_probe": "Does a higher estimate mean a better probe? A point an encoder and n: the estimate "
+    "with its 95% interval against the accuracy of a linear probe on the representation.",
+}
+_SWEEP = (
+    "What follows from {}, all else the same. Black or shaded: the truth. Grey: the true MI of the task. "
+    "Dotted: the ceiling at each n. Dash-dotted: the ceiling of the encoder's own estimate. The estimate has "
+    "its 95% interval, everything else one standard error across seeds."
+)
+_BANDS = {
+    "bias_vs_n": " Shaded: where the truth of the representation lies; the origin is its upper end. "
+    "Dash-dotted: the ceiling of the encoder's own estimate.",
+    "estimate_vs_true": " The bar at a level is where the truth of the representation lies.",
 }
 
 
@@ -41,8 +54,11 @@ def lead(frame: pd.DataFrame, summary: pd.DataFrame, unit: str) -> str:
     """Return the grid in a sentence."""
     truth = in_unit(summary, unit)[f"true_mi_{unit}"].dropna()
     known = f"true mutual information (MI) of {numbers(truth)} {unit}" if len(truth) else "unknown true MI"
+    names = [name for name in frame["encoder"].unique() if name != NO_ENCODER]
+    who = listed(names) if len(names) < 5 else counted(len(names), "encoder")
+    seen = f", seen through {who}," if names else ","
     return (
-        f"{counted(len(frame), 'run')} in {counted(len(summary), 'cell')}: {known}, score matrices of "
+        f"{counted(len(frame), 'run')} in {counted(len(summary), 'cell')}: {known}{seen} score matrices of "
         f"n = {numbers(frame['n'])}."
     )
 
@@ -63,6 +79,8 @@ def facts(
         ("Tasks", listed(frame["task"].unique())),
         ("Coordinates of x and of y", square or listed(f"{x} x {y}" for x, y in dims)),
         (f"True MI [{unit}]", numbers(truth.dropna()) or "unknown"),
+        ("Encoders", _encoders(frame)),
+        (f"Truth of the representations [{unit}]", _truths(summary, unit)),
         ("n (size of the score matrix)", numbers(frame["n"])),
         ("Critics", listed(frame["critic"].unique())),
         ("Protocols", listed(frame["protocol"].unique())),
@@ -81,6 +99,19 @@ def facts(
         ("Stores" if len(folders) > 1 else "Store", listed(folder.resolve().name for folder in folders)),
     ]
     return [(term, text) for term, text in facts if text]
+
+
+def _encoders(frame: pd.DataFrame) -> str:
+    names = frame["encoder"].unique()
+    return "" if list(names) == [NO_ENCODER] else listed(names)
+
+
+def _truths(summary: pd.DataFrame, unit: str) -> str:
+    """Return between which numbers the truths of all representations lie."""
+    shown = in_unit(summary[is_elsewhere(summary)], unit)
+    if shown.empty:
+        return ""
+    return tables.interval(shown[f"true_mi_low_{unit}"].min(), shown[f"true_mi_high_{unit}"].max())
 
 
 def _duration(seconds: float) -> str:
@@ -105,17 +136,19 @@ def failures(frame: pd.DataFrame, unit: str) -> list[Sheet]:
     failed = in_unit(frame[frame["status"] != "ok"], unit)
     if failed.empty:
         return []
-    runs = frame.groupby("estimator").size()
-    reason = failed["message"].map(lambda message: re.sub(r"\d[\d.e+-]*", "#", message))
+    has_encoders = bool((failed["encoder"] != NO_ENCODER).any())
+    by = ["estimator", *["encoder"] * has_encoders]
+    runs = frame.groupby(by).size()
+    reason = failed["message"].map(lambda message: re.sub(r"\d[\d.e+-]*", "#", message)).rename("reason")
     rows = []
-    for (label, status, _), group in failed.groupby(["estimator", "status", reason], sort=False):
+    for (*who, status, _), group in failed.groupby([*by, "status", reason], sort=False):
         messages = group["message"].unique()
         others = f" (and {len(messages) - 1} alike)" if len(messages) > 1 else ""
         levels = numbers(group[f"true_mi_{unit}"].dropna())
         rows.append(
             [
-                str(label),
-                f"{len(group)} of {runs[str(label)]}",
+                *map(str, who),
+                f"{len(group)} of {runs.loc[tuple(who)]}",
                 str(status),
                 levels or tables.NOT_MEASURED,
                 numbers(group["n"]),
@@ -123,7 +156,7 @@ def failures(frame: pd.DataFrame, unit: str) -> list[Sheet]:
                 messages[0] + others,
             ]
         )
-    titles = ["estimator", "Runs", "Status", f"True MI [{unit}]", "n", "seeds", "Reason"]
+    titles = [*by, "Runs", "Status", f"True MI [{unit}]", "n", "seeds", "Reason"]
     return [Sheet("Failed runs", Table(titles, rows, "", []))]
 
 
@@ -138,7 +171,7 @@ def split_words(summary: pd.DataFrame) -> list[str]:
     for label, group in summary.groupby("estimator", sort=False):
         cells = _shared_split(group)
         if cells.empty:
-            told.append(f"{label}: no cell has both a finished run and a known truth.")
+            told.append(f"{label}: {_no_split(group)}.")
             continue
         bound = int((cells["bound_gap_nats"].abs() > cells["critic_gap_nats"].abs()).sum())
         told.append(
@@ -146,6 +179,12 @@ def split_words(summary: pd.DataFrame) -> list[str]:
             f"critic gap in {len(cells) - bound}."
         )
     return told
+
+
+def _no_split(cells: pd.DataFrame) -> str:
+    if cells["bias_nats"].notna().any():
+        return "the exact critic of no representation is known, so that the error has no split"
+    return "no cell has both a finished run and a known truth"
 
 
 def split(summary: pd.DataFrame, unit: str) -> list[Sheet]:
@@ -184,12 +223,28 @@ def drawings(summary: pd.DataFrame, unit: str) -> list[Drawing]:
     drawings = []
     for place, (settings, group) in enumerate(_by_task_and_protocol(summary), start=1):
         for name, figure in drawn(group, unit).items():
-            caption = _CAPTIONS.get(name, f"{name.replace('_', ' ').capitalize()}.")
+            caption = _caption(name, group)
             caption = f"{settings[0].upper()}{settings[1:]}. {caption}" if settings else caption
             width = float(figure.get_size_inches()[0])
             id_ = f"{name}-{place}"
             drawings.append(Drawing(id_, f"{caption} In {unit}.", svg(figure, id_, caption), width))
     return drawings
+
+
+def _caption(name: str, cells: pd.DataFrame) -> str:
+    if name not in _CAPTIONS and name.startswith("vs_"):
+        return _SWEEP.format(name.removeprefix("vs_").replace("_", " "))
+    has_band = (cells["true_mi_low_nats"] < cells["true_mi_high_nats"]).any()
+    band = _BANDS.get(name, "") if has_band else ""
+    return _CAPTIONS.get(name, f"{name.replace('_', ' ').capitalize()}.") + band
+
+
+def representations(frame: pd.DataFrame, unit: str) -> list[Sheet]:
+    """Return what encoders made of their tasks, and which of them failed."""
+    cells = encoded.representations(frame)
+    if cells.empty:
+        return []
+    return [Sheet("The representations", encoded.table(cells, unit), quotable=True)]
 
 
 def results(summary: pd.DataFrame, unit: str) -> list[Sheet]:
@@ -202,9 +257,14 @@ def results(summary: pd.DataFrame, unit: str) -> list[Sheet]:
 
 
 def _by_task_and_protocol(summary: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Return the cells of each task and protocol, and in words which these are, where there are several."""
-    by = [column for column in ("task", "protocol") if summary[column].nunique() > 1]
-    groups: Iterable[tuple[Any, pd.DataFrame]] = summary.groupby(by, sort=False) if by else [((), summary)]
+    """Return the cells of each task and protocol, and in words which these are, where there are several.
+
+    Tasks that differ in an option alone, such as the horizon of `cpc`, are one: the option is a curve.
+    """
+    keys = {"task": summary["task"].str.partition("[")[0], "protocol": summary["protocol"]}
+    by = [name for name, values in keys.items() if values.nunique() > 1]
+    grouped = summary.groupby([keys[name] for name in by], sort=False) if by else [((), summary)]
+    groups: Iterable[tuple[Any, pd.DataFrame]] = grouped
     return [
         (", ".join(f"{column} {name}" for column, name in zip(by, names, strict=True)), group)
         for names, group in groups
