@@ -232,8 +232,9 @@ def test_failed_runs_are_saved_as_failed(tmp_path):
         ["-t", "cubic", "--dim", "2", "--mi", "0.5", "-e", "js"],
         ["-p", "staircase", "--dim", "2", "--mi", "0.5,1", "-e", "js", "--steps", "20"],
         ["--samples", "100", "--dim", "2", "--mi", "0.5", "-e", "js", "--precision", "float64"],
+        ["-t", "linear-encoder", "--encoder", "linear[steps=3,dim=2,batch=8]", "-e", "js"],
     ],
-    ids=["rho", "cubic", "staircase", "samples"],
+    ids=["rho", "cubic", "staircase", "samples", "encoder"],
 )
 def test_every_grid_comes_back_from_its_file(words, tmp_path):
     path = tmp_path / "baseline.json"
@@ -242,6 +243,22 @@ def test_every_grid_comes_back_from_its_file(words, tmp_path):
     assert done.exit_code == 0, done.stderr
     done = against(path, *words)  # the grid may be given again, where it is the same
     assert done.exit_code == 0, done.stderr
+
+
+def test_an_encoder_is_in_an_identity_only_where_there_is_one(text, tmp_path):
+    assert "encoder" not in json.loads(text)["shared"]
+    path = tmp_path / "baseline.json"
+    words = ["-t", "linear-encoder", "--encoder", "linear[steps=3,dim=2,batch=8]", "-e", "infonce,js"]
+    small = ["-n", "8", "--steps", "3", "--seeds", "2", "-q", "--device", "cpu"]
+    assert call("--save", path, *words, *small).exit_code == 0
+    assert json.loads(path.read_text())["shared"]["encoder"]["name"] == "linear"
+    other = against(path, "--encoder", "linear[steps=4,dim=2,batch=8]", "-t", "linear-encoder")
+    assert other.exit_code == 2
+    assert "encoder is linear[batch=8,dim=2,steps=3] in it" in other.stderr
+    path.write_text(
+        path.read_text().replace('"steps": 3, ', '"steps": 3, "wings": 2, ').replace("wings", "x")
+    )
+    assert against(path).exit_code == 2
 
 
 BAD = [

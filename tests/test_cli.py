@@ -251,6 +251,22 @@ def test_debug_shows_the_traceback_of_a_mistake(option, out):
     assert done.exception is not None
 
 
+def test_encoders_have_a_table_of_their_own(out):
+    words = ["-t", "linear-encoder", "--encoder", "linear[steps=0|3,dim=2,batch=8]", "-n", "4,8"]
+    small = ["--steps", "3", "--seeds", "2", "--device", "cpu"]
+    done = run(out, *words, *small)
+    assert done.exit_code == 0, done.stderr
+    names = {path.name for path in out.iterdir()}
+    assert {f"representations.{kind}" for kind in ("csv", "md", "tex")} <= names
+    assert {"vs_steps.png", "vs_steps.pdf"} <= names
+    assert done.stdout.index("bound gap") < done.stdout.index("Own estimate")
+    content = json.loads(run(out, *words, *small, "--json").stdout)
+    assert [row["seeds"] for row in content["representations"]] == [2, 2]
+    assert {row["true_mi_low_nats"] for row in content["representations"]} == {
+        row["true_mi_low_nats"] for row in content["summary"]
+    }
+
+
 def test_list_describe_info():
     assert {line.split()[0] for line in call("list", "estimators").stdout.splitlines()} == {
         "dv",

@@ -71,6 +71,16 @@ def test_compare_leaves_tables_and_figures_and_runs_nothing_twice(tmp_path):
     assert content["seeds_needed"] == 9
 
 
+def test_compare_on_representations(tmp_path):
+    words = ["-t", "linear-encoder", "--encoder", "linear[steps=3,dim=2,batch=8]", "-n", "4"]
+    small = ["--steps", "3", "--seeds", "2", "--device", "cpu", "-q"]
+    done = call("compare", "infonce", "nwj", *words, *small, "--out", tmp_path)
+    assert done.exit_code == 0, done.stderr
+    assert "Truth" in done.stdout
+    assert "encoder linear[batch=8,dim=2,steps=3]" in " ".join(done.stdout.split())
+    assert (tmp_path / "error_split.png").is_file()
+
+
 def test_runs_of_one_training_say_so(tmp_path):
     call("compare", "js", "smile", "nwj", *SMALL, "--out", tmp_path)
     records = Store(tmp_path).load().values()

@@ -8,7 +8,7 @@ import sys
 from html.parser import HTMLParser
 
 import pytest
-from stores import SCRIPT, failure, grid, made_up, written
+from stores import SCRIPT, by_horizon, by_temperature, collapsed, failure, grid, made_up, written
 from typer.testing import CliRunner
 
 import mibench
@@ -310,6 +310,40 @@ def test_tasks_and_protocols_have_tables_of_their_own(tmp_path):
         "Estimates and their error: task gaussian, protocol samples",
         "Estimates and their error: task gaussian, protocol stream",
     ]
+
+
+def test_representations_are_told_in_every_form(tmp_path):
+    records = [*by_temperature(seeds=2), *by_horizon(seeds=2), collapsed(), *grid(seeds=2)]
+    store = written(tmp_path / "store", records)
+    page = Page(mibench.report(store))
+    text = " ".join(page.text.split())
+    for words in (
+        "seen through 7 encoders",
+        "Truth of the representations [nats] 0.378 to 3.306",
+        "The representations",
+        "1 of 1 failed: the encoder collapsed",
+        "In nats",
+        "there is no split",
+        "linear probes, trained on other images",
+        "Gaussian regression q that was fitted on other data",
+        "bias is the signed distance from it, 0 inside",
+        "1 of 19 encoders failed, and with it all its runs.",
+        "What follows from temperature, all else the same.",
+        "What follows from horizon, all else the same.",
+        "Does a higher estimate mean a better probe?",
+        "Chen, Kornblith, Norouzi, Hinton 2020",
+    ):
+        assert words in text, words
+    assert ["infonce", "simsiam[stop=false]", "1 of 1"] in [row[:3] for row in page.rows]
+    report = gather([store], draw=False)
+    titles = [sheet.title for sheet in report.results]
+    assert titles[-1] == "The representations"
+    assert "Estimates and their error: task cpc" in titles  # horizons are one task
+    for form in ("md", "tex"):
+        for unit in ("nats", "bits"):
+            assert "simclr[temperature=0.05]" in mibench.report(store, format=form, unit=unit)
+    only = words_of(by_horizon(seeds=2))
+    assert "The exact critic of these representations is not known" in only
 
 
 def disagreeing(folder):

@@ -84,9 +84,10 @@ def _encoders(records: pd.DataFrame, citations: Citations) -> list[str]:
         about += [f"{key} {value}" for key, value in _options(encoders.registry, label).items()]
         cited = citations.cite(getattr(kind, "reference", ""))
         named.append(f"{label}{cited}" + (f" ({', '.join(about)})" if about else ""))
+    plural = "s" if len(named) > 1 else ""
     told = (
-        f"Critics saw the representations of the encoder{'s' if len(named) > 1 else ''} {listed(named)}, each "
-        "trained by Adam once for every seed and then frozen."
+        f"Critics saw the representations of the encoder{plural} {listed(named)}, each trained by Adam once "
+        "for every seed and then frozen."
     )
     return [told, *_truths(encoded, citations), *_lost(encoded)]
 

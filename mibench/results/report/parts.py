@@ -138,7 +138,7 @@ def failures(frame: pd.DataFrame, unit: str) -> list[Sheet]:
         return []
     has_encoders = bool((failed["encoder"] != NO_ENCODER).any())
     by = ["estimator", *["encoder"] * has_encoders]
-    runs = frame.groupby(by).size()
+    runs = frame.groupby(by).size().to_dict()
     reason = failed["message"].map(lambda message: re.sub(r"\d[\d.e+-]*", "#", message)).rename("reason")
     rows = []
     for (*who, status, _), group in failed.groupby([*by, "status", reason], sort=False):
@@ -148,7 +148,7 @@ def failures(frame: pd.DataFrame, unit: str) -> list[Sheet]:
         rows.append(
             [
                 *map(str, who),
-                f"{len(group)} of {runs.loc[tuple(who)]}",
+                f"{len(group)} of {runs[who[0] if len(who) == 1 else tuple(who)]}",
                 str(status),
                 levels or tables.NOT_MEASURED,
                 numbers(group["n"]),
