@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
+PADDING = 3
+"""Blanks beside each column of a table, at most."""
+
 FINE, ANSWERED_NO, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout and nothing else.")]
@@ -94,8 +97,8 @@ def progress(title: str, total: float, quiet: bool) -> Iterator[Callable[[float]
 def show_table(shown: Table) -> None:
     """Write a table to stdout."""
     from rich import box
+    from rich.cells import cell_len
     from rich.console import Console
-    from rich.measure import Measurement
     from rich.table import Table as Grid
     from rich.text import Text
 
@@ -106,11 +109,11 @@ def show_table(shown: Table) -> None:
         pad_edge=False,
         collapse_padding=True,
     )
-    for index, title in enumerate(shown.titles):
-        grid.add_column(title, justify="left" if index == 0 else "right", no_wrap=True)
+    widths = [max(map(cell_len, column)) for column in zip(shown.titles, *shown.rows, strict=True)]
+    for index, (title, width) in enumerate(zip(shown.titles, widths, strict=True)):
+        grid.add_column(title, justify="left" if index == 0 else "right", no_wrap=True, min_width=width)
     for row in shown.rows:
         grid.add_row(*row)
     # A number is never cut: a table that is too wide for the terminal runs over.
-    wide = Console().options.update(width=1000)
-    natural = Measurement.get(Console(), wide, grid).maximum + 2 * len(shown.titles)
+    natural = sum(widths) + PADDING * len(widths)
     Console(highlight=False, width=natural).print(grid, markup=False)
