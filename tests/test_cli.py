@@ -283,7 +283,11 @@ def test_list_describe_info():
         "separable",
         "bilinear",
         "joint",
+        "embedding",
     }
+    recipes = {line.split()[0] for line in call("list", "encoders").stdout.splitlines()}
+    assert {"none", "linear", "cpc", "simclr", "moco"} <= recipes
+    assert "2002.05709" in call("describe", "simclr").stdout
     assert "cubic" in call("list", "tasks").stdout
     assert "staircase" in call("list", "protocols").stdout
     assert "patience=10" in call("describe", "samples").stdout
@@ -300,7 +304,8 @@ def test_list_describe_info():
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["list", "estimators"], ["list", "tasks"], ["list", "critics"]]
+    "words",
+    [["--help"], ["list", "estimators"], ["list", "tasks"], ["list", "critics"], ["list", "encoders"]],
 )
 def test_help_and_lists_do_not_import_torch(words):
     code = (

@@ -16,7 +16,7 @@ from mibench.results import comparison_tables, figures, tables
 from mibench.results.comparison import Comparison
 from mibench.results.representations import representations
 from mibench.results.representations import table as representations_table
-from mibench.results.statistics import CELL, in_unit, summarise
+from mibench.results.statistics import CELL, in_unit, is_elsewhere, summarise
 from mibench.results.store import Curve, Store
 from mibench.results.tables import Table
 
@@ -31,11 +31,17 @@ def drawn(summary: pd.DataFrame, unit: str = "nats") -> dict[str, Figure]:
         found["error_split"] = figures.error_split(summary, unit)
     if summary["samples"].notna().any():
         found["bias_vs_samples"] = figures.bias_vs_samples(summary, unit)
-    if summary["estimator"].nunique() > 1:
+    if summary["estimator"].nunique() > 1 and _has_levels(summary):
         found["metrics_vs_true"] = figures.metrics_vs_true(summary, unit)
     found |= figures.sweeps(summary, unit, _defaults)
     against_probe = figures.estimate_vs_probe(summary, unit)
     return found | ({"estimate_vs_probe": against_probe} if against_probe else {})
+
+
+def _has_levels(summary: pd.DataFrame) -> bool:
+    """Return whether there is something to be drawn against the true MI: not of encoders at one level each."""
+    levels = summary.groupby(["task", "encoder"])["true_mi_nats"].nunique()
+    return not is_elsewhere(summary).any() or bool((levels > 1).any())
 
 
 def _defaults(kind: str, name: str) -> Mapping[str, object]:
