@@ -39,7 +39,7 @@ def drawn(summary: pd.DataFrame, unit: str = "nats") -> dict[str, Figure]:
 
 
 def _has_levels(summary: pd.DataFrame) -> bool:
-    """Return whether there is something to be drawn against the true MI: not of encoders at one level each."""
+    """Return whether there is something to be drawn against the true MI: not of encoders at one level."""
     levels = summary.groupby(["task", "encoder"])["true_mi_nats"].nunique()
     return not is_elsewhere(summary).any() or bool((levels > 1).any())
 
