@@ -323,6 +323,7 @@ def test_sweep_over_temperature_has_what_there_is(unit):
     reading = by_name[f"Encoder's own estimate [{unit}]"]
     assert has_curve(reading, own[0]["encoder_nats"] / scale)
     assert has_curve(reading, [math.log(511) / scale] * 5, "-.")
+    assert not bands(reading)  # two views of an image are not the task's pair
     assert estimates.get_xscale() == "log"
     assert estimates.get_ylim()[0] < own[0]["mean_nats"].min() / scale
     low, high = by_name["Alignment"].get_ylim()
@@ -345,6 +346,7 @@ def test_sweep_over_the_horizon_of_a_task_follows_its_truth():
     truths = [-2 * math.log(1 - 0.9 ** (2 * horizon)) for horizon in (1, 2, 4, 8)]
     assert has_curve(axis, truths)
     assert len(bands(axis)) == 1
+    assert len(bands(figure.axes[-1])) == 1  # what the recipe itself reads is the same pair
     assert {"n = 16", "n = 512", "true MI of the task", "log n"} <= labels(figure)
 
 

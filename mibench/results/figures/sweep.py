@@ -243,7 +243,9 @@ def _looks(sizes: Sequence[int]) -> Looks:
 def _draw_panel(axis: Axes, panel: Panel, looking: Looks, unit: str) -> None:
     shown = in_unit(panel.cells, unit).sort_values("value")
     measure = panel.measure.replace("_nats", f"_{unit}")
-    if panel.measure in ("mean_nats", _OWN):
+    # Where there is a probe there are images, whose recipes read two views of one image, not the task's pair.
+    reads_the_pair = shown["probe_accuracy"].isna().all()
+    if panel.measure == "mean_nats" or (panel.measure == _OWN and reads_the_pair):
         _draw_truth(axis, shown, unit)
     if panel.measure == "mean_nats":
         for n, line in shown.groupby("n"):
