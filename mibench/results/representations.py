@@ -28,8 +28,8 @@ _ABOUT = {
     "alignment": "Alignment: mean squared distance of positive pairs on the sphere, 0 at best.",
     "uniformity": "Uniformity: log mean potential of all pairs on the sphere, lower is more even.",
     "probe_accuracy": "Probe: accuracy of a linear probe on data that encoder and probe never met.",
-    "encoder_nats": "Own estimate: what the recipe itself reads of the information between what it is trained "
-    "on; of images that is two views of one, not the pair of the task.",
+    "encoder_nats": "Own estimate: what the recipe itself reads of the information in what it trains on; of "
+    "images that is two views of one, not the pair of the task.",
 }
 
 
