@@ -60,6 +60,16 @@ class Linear(Encoder):
     def _estimator(self) -> Estimator:
         return estimators.registry.get(self.objective)
 
+    def check(self, task: Task) -> None:
+        """Raise a UsageError where the encoders are wider than the data: their pair has no density."""
+        super().check(task)
+        if self.dim > min(task.dim_x, task.dim_y):
+            raise UsageError(
+                f"Encoders of dim {self.dim} are wider than task {task.name!r}, which has "
+                f"{min(task.dim_x, task.dim_y)} coordinates.",
+                f"Give --encoder linear[dim={min(task.dim_x, task.dim_y)}] or less.",
+            )
+
     def dims(self, task: Task) -> tuple[int, int]:
         """Return the dimension of z and z'."""
         return self.dim, self.dim

@@ -10,7 +10,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from mibench.errors import UsageError
 from mibench.registry import Value
 
 Encode = Callable[[Tensor], Tensor]
@@ -107,10 +106,6 @@ class Task(ABC):
     def represented(self, encode_x: Encode, encode_y: Encode, generator: torch.Generator) -> Task:
         """Return the pair (encode_x(x), encode_y(y)), with an interval that holds its information.
 
-        Raises:
-            UsageError: the task cannot enclose the information of representations.
+        A task that does not override this takes no encoder.
         """
-        raise UsageError(
-            f"The mutual information of representations of task {self.name!r} cannot be enclosed.",
-            "Give --encoder none, or another task: 'mibench list tasks' shows all.",
-        )
+        raise NotImplementedError("The information of representations cannot be enclosed.")

@@ -85,8 +85,8 @@ def test_own_ceiling_is_the_number_of_candidates():
 def test_more_horizons_than_a_sequence_has_are_refused():
     with pytest.raises(mibench.UsageError, match=r"cpc\[horizons=8\]"):
         mibench.plan("infonce", "cpc", encoder="cpc[horizons=9]", device="cpu")
-    with pytest.raises(mibench.UsageError, match="trained on sequences; task 'gaussian' has pairs"):
-        mibench.plan("infonce", "gaussian", encoder="cpc", device="cpu")
+    with pytest.raises(mibench.UsageError, match="trained on sequences; task 'linear-encoder' has pairs"):
+        mibench.plan("infonce", "linear-encoder", encoder="cpc", device="cpu")
 
 
 @pytest.mark.slow

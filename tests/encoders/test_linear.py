@@ -65,6 +65,18 @@ def test_what_is_not_allowed(text, word):
         encoders.get(text)
 
 
+@pytest.mark.parametrize(
+    ("task", "encoder", "word"),
+    [
+        ("linear-encoder[dim=5]", "linear", "wider than task 'linear-encoder', which has 5"),
+        ("cubic", "linear", "cannot be enclosed"),
+    ],
+)
+def test_what_does_not_go_together_costs_nothing(task, encoder, word):
+    with pytest.raises(mibench.UsageError, match=word):
+        mibench.plan("infonce", task, encoder=encoder, device="cpu")
+
+
 @pytest.mark.slow
 def test_a_wide_enough_encoder_learns_all_and_says_more_than_log_n():
     frame = mibench.run(

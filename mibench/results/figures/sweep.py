@@ -53,6 +53,9 @@ _LEADER: dict[str, Any] = {
     "shrinkB": 0,
     "relpos": (0.5, 0),
 }
+CEILING_SHOWN = 1.35
+"""A ceiling is drawn up to so many times the task's true MI."""
+
 _NAME_INCHES = 0.11  # between the names of encoders above a panel
 
 _OWN = "encoder_nats"
@@ -179,8 +182,15 @@ def _panels(sweep: Sweep) -> list[Panel]:
                 panels.append(Panel(cells, measure, title))
         of_encoders = group.drop_duplicates("value") if sweep.kind != "estimator" else group.head(0)
         panels += [Panel(of_encoders, name, words) for name in _MEASURES if name not in _OF_CRITICS]
-    kept = [panel for panel in panels if panel.cells[panel.measure].notna().any()]
+    kept = [panel for panel in panels if _says_something(panel)]
     return kept if any(panel.measure == "mean_nats" for panel in kept) else []
+
+
+def _says_something(panel: Panel) -> bool:
+    """Return whether a panel has values, and, of encoders, ones that the option changes."""
+    values = panel.cells[panel.measure].dropna()
+    of_critics = panel.measure == "mean_nats" or panel.measure in _OF_CRITICS
+    return len(values) > 0 and (of_critics or values.nunique() > 1)
 
 
 def _failures(cells: pd.DataFrame) -> str:
@@ -250,7 +260,10 @@ def _draw_panel(axis: Axes, panel: Panel, looking: Looks, unit: str) -> None:
     if panel.measure == "mean_nats":
         for n, line in shown.groupby("n"):
             _draw_line(axis, line, measure, _margins(line, unit), looking[int(str(n))], _aside(n, looking))
-            if line[f"ceiling_{unit}"].notna().any():
+        most = CEILING_SHOWN * float(shown[f"true_mi_{unit}"].max())
+        for n, line in shown.groupby("n"):
+            # A ceiling far above the truth binds nothing, and would press everything else flat.
+            if line[f"ceiling_{unit}"].min() <= most:
                 axis.plot(line["value"], line[f"ceiling_{unit}"], ":", color=looking[int(str(n))][0], lw=1.0)
         axis.set_ylabel(f"Estimate [{unit}]")
         return
@@ -321,7 +334,7 @@ def _draw_truth(axis: Axes, shown: pd.DataFrame, unit: str) -> None:
             means.index[known], low[known], high[known], color=BAND_LINE["color"], linewidth=0, zorder=0
         )
     else:
-        axis.plot(means.index[known], low[known], color="black", linewidth=1.0, zorder=2)
+        axis.plot(means.index[known], low[known], color="black", linewidth=1.0, zorder=4)
     if ((low != task) | (high != task))[known].any():
         axis.plot(means.index, task, color="0.5", linewidth=0.6, zorder=1)
 
