@@ -314,7 +314,8 @@ def test_sweep_over_temperature_has_what_there_is(unit):
     assert any(list(x) == temperatures for x, _, _ in curves(estimates))  # the default has its value
     for cells in own:
         assert has_curve(estimates, cells["mean_nats"] / scale, "-")
-        assert has_curve(estimates, cells["ceiling_nats"] / scale, ":")
+        near = cells["ceiling_nats"].iloc[0] <= 1.35 * cells["true_mi_nats"].max()
+        assert has_curve(estimates, cells["ceiling_nats"] / scale, ":") == near
     (band,) = bands(estimates)
     heights = band.get_paths()[0].vertices[:, 1]
     assert heights.max() == pytest.approx(own[0]["true_mi_high_nats"].max() / scale)

@@ -53,6 +53,8 @@ _LEADER: dict[str, Any] = {
     "shrinkB": 0,
     "relpos": (0.5, 0),
 }
+ROUNDING = 1e-6
+
 CEILING_SHOWN = 1.35
 """A ceiling is drawn up to so many times the task's true MI."""
 
@@ -174,7 +176,7 @@ def _panels(sweep: Sweep) -> list[Panel]:
         words = ", ".join(_words(column, group.iloc[0][column]) for column in varying)
         series = "rest" if sweep.kind == "estimator" else "estimator"
         by_critic = list(group.groupby(series, sort=False))
-        for measure in ("mean_nats", *_OF_CRITICS):
+        for measure in ("mean_nats", *_OF_CRITICS) if sweep.kind == "estimator" else ("mean_nats",):
             for label, cells in by_critic:
                 several = len(by_critic) > 1 or measure == "mean_nats"
                 title = ", ".join(text for text in (str(label) * several, words) if text)
@@ -187,9 +189,11 @@ def _panels(sweep: Sweep) -> list[Panel]:
 
 
 def _says_something(panel: Panel) -> bool:
-    """Return whether a panel has values, and, of encoders, ones that the option changes."""
+    """Return whether a panel has values; of encoders, ones that the option changes."""
     values = panel.cells[panel.measure].dropna()
-    of_critics = panel.measure == "mean_nats" or panel.measure in _OF_CRITICS
+    if panel.measure == "log_partition_nats":
+        return bool((values.abs() > ROUNDING).any())  # some estimators' ratios are normalised as they are
+    of_critics = panel.measure in ("mean_nats", *_OF_CRITICS)
     return len(values) > 0 and (of_critics or values.nunique() > 1)
 
 
