@@ -23,6 +23,7 @@ from mibench.registry import Choice
 from mibench.seeding import stream
 from mibench.spec import NO_ENCODER, EncoderSpec, RunSpec
 from mibench.tasks.base import Encode, Task
+from mibench.tasks.standardised import standardised
 
 OWN_BATCHES = 32
 """The recipe's own estimate is the mean over so many batches that training has not met."""
@@ -189,6 +190,8 @@ def _stacked(runs: Sequence[Tensors], device: torch.device) -> Tensors:
 def represent(task: Task, made: TrainedEncoder) -> Pair:
     """Return the pair that an encoder makes of a task's, on data that the encoder never met.
 
+    Its coordinates are centred and scaled, which leaves its information as it is: encoders choose their
+    scale, and objectives with exp(f) fail where it is large.
     One that collapsed, or whose truth cannot be enclosed, has a message and no pair.
     """
     if made.message:
@@ -210,7 +213,7 @@ def represent(task: Task, made: TrainedEncoder) -> Pair:
         words = f"all inputs have nearly one {what} (spread {spread:.2g}"
         rank = f"effective rank of the representation {facts['effective_rank']:.2f})"
         return Pair(None, facts, f"the encoder collapsed: {words}, {rank}")
-    return Pair(pair, facts, "")
+    return Pair(standardised(pair, stream("encoder scale", *_name(made.spec))), facts, "")
 
 
 @torch.no_grad()

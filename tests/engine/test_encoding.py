@@ -146,10 +146,34 @@ def test_representations_meet_the_same_data_whatever_the_encoder():
     (one,), (other,) = (
         train_encoders(specs(0, recipe=f"linear[dim={dim},steps=2]"), torch.device("cpu")) for dim in (2, 3)
     )
-    drawn = []
+    x, _ = task.sample(5, torch.Generator().manual_seed(3))
     for made in (one, other):
         pair = represent(task, made).task
-        drawn.append(pair.task.sample(5, torch.Generator().manual_seed(3)))
         z, _ = pair.sample(5, torch.Generator().manual_seed(3))
-        assert torch.allclose(z, drawn[-1][0] @ made.parameters["a"])
-    assert torch.equal(drawn[0][0], drawn[1][0])
+        assert torch.allclose(pair.x.back(z), x @ made.parameters["a"], atol=1e-5)
+
+
+def test_coordinates_of_representations_are_scaled_and_the_ratio_stays(generator):
+    (made,) = train_encoders(specs(0), torch.device("cpu"))
+    made.parameters["a"].mul_(100.0)
+    pair = represent(tasks.get("linear-encoder"), made).task
+    z, other = pair.sample(2000, generator, torch.float64)
+    for side in (z, other):
+        assert torch.allclose(side.mean(0), torch.zeros(2, dtype=torch.float64), atol=0.15)
+        assert torch.allclose(side.std(0), torch.ones(2, dtype=torch.float64), atol=0.15)
+    unscaled = pair.task.log_density_ratio(pair.x.back(z), pair.y.back(other))
+    assert torch.allclose(pair.log_density_ratio(z, other), unscaled)
+    assert pair.knows_ratio
+    assert pair.log_density_ratio(z, other).diagonal().mean().item() == pytest.approx(
+        pair.true_mi_nats, abs=0.05
+    )
+    assert pair.training is pair
+    images = represent(tasks.get("digits"), _random_encoder()).task
+    assert images.training.task is images.task.training
+    assert images.training.x is images.x
+
+
+def _random_encoder():
+    chosen, source = encoders.registry.choose("random"), tasks.registry.choose("digits")
+    (made,) = train_encoders([EncoderSpec(chosen, source, 0)], torch.device("cpu"))
+    return made

@@ -141,7 +141,7 @@ def _draw_bias(
         limit = part[f"ceiling_{unit}"] - part[f"true_mi_high_{unit}"]
         colour = colours[float(str(level))][0]
         own = float((part[f"encoder_ceiling_{unit}"] - part[f"true_mi_high_{unit}"]).mean())
-        if not math.isnan(own):
+        if own < 0:  # above the truth it binds nothing
             axis.axhline(own, linestyle="-.", color=colour, linewidth=1.0, zorder=1)
         if len(part) == 1:
             axis.axhline(limit.iloc[0], linestyle=":", color=colour, linewidth=1.0, zorder=1)
@@ -306,7 +306,7 @@ def _legend(
         del names["--"]
     if summary["ceiling_nats"].notna().any():
         names[":"] = f"{_ceiling_name(summary)} − I" if by_truth else _ceiling_name(summary)
-    if by_truth and summary["encoder_ceiling_nats"].notna().any():
+    if by_truth and (summary["encoder_ceiling_nats"] < summary["true_mi_high_nats"]).any():
         names["-."] = "encoder's ceiling − I"
     styles = [Line2D([], [], color="0.25", ls=style, label=label) for style, label in names.items()]
     styles += _truth_entries(summary, by_truth)
