@@ -380,3 +380,24 @@ def test_ctrl_c_keeps_what_is_finished(out):
     assert int(kept[1]) == len(lines_in(out))
     assert "Traceback" not in stderr
     assert len(lines_in(out)) >= 2
+
+
+def test_describe_tells_of_every_kind_that_has_the_name():
+    both = call("describe", "cpc").stdout
+    assert "cpc (task): " in both
+    assert "cpc (encoder): " in both
+    assert "trained on: sequences" in both
+    assert "cpc (encoder)" not in call("describe", "cpc[horizon=3]").stdout
+    wrong = call("describe", "cpc[horizn=3]")
+    assert wrong.exit_code == 2
+    assert "Did you mean 'horizon'?" in wrong.stderr
+    assert [fact["kind"] for fact in json.loads(call("describe", "cpc", "--json").stdout)] == [
+        "task",
+        "encoder",
+    ]
+
+
+def test_encoders_that_suit_a_task_are_named(out):
+    done = run(out, "--task", "digits", "--encoder", "cpc")
+    assert done.exit_code == 2
+    assert "Encoders for images: byol, moco, random, simclr" in done.stderr

@@ -45,20 +45,35 @@ def describe(
     from mibench.registry import describe_class, parse
 
     bare, _ = parse(name, "estimator, task or critic")
-    registries = _registries()
-    known = {entry: registry for registry in registries.values() for entry in registry.entries}
-    if bare not in known:
-        raise unknown("name", bare, known, "'mibench list estimators' (tasks, critics) shows all.")
-    known[bare].choose(name)
-    facts = describe_class(known[bare].kind, known[bare].load(bare))
+    registries = _registries().values()
+    named = [registry for registry in registries if bare in registry.entries]
+    if not named:
+        known = [entry for registry in registries for entry in registry.entries]
+        raise unknown("name", bare, known, "'mibench list estimators' (tasks, encoders, critics) shows all.")
+    facts = [describe_class(registry.kind, registry.load(bare)) for registry in _that_understand(named, name)]
     if bibtex:
-        if "bibtex" not in facts:
+        if "bibtex" not in facts[0]:
             raise UsageError(f"{bare!r} has no BibTeX entry.", "Estimators have one.")
-        typer.echo(facts["bibtex"])
+        typer.echo(facts[0]["bibtex"])
     elif as_json:
-        typer.echo(json.dumps(facts))
+        typer.echo(json.dumps(facts[0] if len(facts) == 1 else facts))
     else:
-        _show_facts(facts)
+        for each in facts:
+            _show_facts(each)
+
+
+def _that_understand(named: list[Registry[Any]], text: str) -> list[Registry[Any]]:
+    """Return the registries that know a name with its options: a task and an encoder are called cpc."""
+    found, errors = [], []
+    for registry in named:
+        try:
+            registry.choose(text)
+            found.append(registry)
+        except UsageError as error:
+            errors.append(error)
+    if not found:
+        raise errors[0]
+    return found
 
 
 def _show_facts(facts: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from mibench.encoders import registry
 from mibench.errors import UsageError
 from mibench.tasks.base import Task
 
@@ -100,8 +101,12 @@ class Encoder(ABC):
         if task.source != self.source:
             raise UsageError(
                 f"Encoder {self.name!r} is trained on {self.source}; task {task.name!r} has {task.source}.",
-                "'mibench list encoders' says what each is trained on.",
+                f"Encoders for {task.source}: {', '.join(_trained_on(task.source))}.",
             )
+
+
+def _trained_on(source: str) -> list[str]:
+    return [name for name in registry.entries if registry.load(name).source == source]
 
 
 def check_training(encoder: Encoder) -> None:
