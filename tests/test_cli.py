@@ -401,3 +401,29 @@ def test_encoders_that_suit_a_task_are_named(out):
     done = run(out, "--task", "digits", "--encoder", "cpc")
     assert done.exit_code == 2
     assert "Encoders for images: byol, moco, random, simclr" in done.stderr
+
+
+REPRESENTATIONS = [
+    ("cpc[horizon=1|2]", "cpc[steps=5,batch=8]"),
+    ("linear-encoder", "linear[steps=5,batch=8]"),
+    ("bigram[vocabulary=50]", "none"),
+    ("digits", "none"),
+    ("digits[m=2]", "simclr[steps=3,batch=16]"),
+]
+
+
+@pytest.mark.parametrize(("task", "encoder"), REPRESENTATIONS)
+def test_all_estimators_run_on_every_task_with_one_command(task, encoder, out):
+    small = ["-n", "8,16", "--steps", "30", "--seeds", "2", "--device", "cpu", "--json"]
+    done = run(out, "-t", task, "--encoder", encoder, "-e", "infonce,nce,mine,nwj", *small)
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert {record["status"] for record in found["records"]} == {"ok"}
+    for record in found["records"]:
+        low, high = record["true_mi_low_nats"], record["true_mi_high_nats"]
+        assert 0 <= low <= high <= record["true_mi_nats"] + 1e-9
+        assert (record["effective_rank"] is None) == (encoder == "none")
+    assert (out / "bias_vs_n.png").is_file()
+    assert ((out / "vs_horizon.png").is_file()) == ("horizon" in task)
+    assert ((out / "representations.md").is_file()) == (encoder != "none")
+    assert ("representations" in found) == (encoder != "none")
