@@ -95,3 +95,54 @@ def test_links_lead_to_files():
     assert len(links) >= 4
     for link in links:
         assert (ROOT / link).exists(), link
+
+
+def test_what_is_said_of_representations_is_what_was_published():
+    """Every number of the findings, in the order in which they are told."""
+
+    def column(folder, name, **where):
+        cells = pd.read_csv(ROOT / f"results/{folder}/table.csv")
+        for key, value in where.items():
+            cells = cells[cells[key] == value]
+        return cells[name].tolist()
+
+    said = " ".join(README.split())
+    linear = {"folder": "linear_training", "encoder": "linear[steps=100]"}
+    (truth,) = set(column(name="true_mi_low_nats", **linear))
+    small, middle, large = column(name="mean_nats", **linear)
+    assert f"hold {truth:.2f} of 6 nats, exactly. InfoNCE reads {small:.2f}, {middle:.2f} and {large:.2f}" in said
+    assert max(map(abs, column(name="critic_gap_nats", **linear))) < 0.05
+
+    names = column("digits_encoders", "encoder")
+    means = dict(zip(names, column("digits_encoders", "mean_nats"), strict=True))
+    probes = dict(zip(names, column("digits_encoders", "probe_accuracy"), strict=True))
+    good = ["supervised", "simclr", "moco", "byol", "simsiam"]
+    low, high = (f"{end(means[name] for name in good):.2f}" for end in (min, max))
+    assert f"{low} to {high} nats with probes above 0.97" in said
+    assert min(probes[name] for name in good) > 0.97
+    poor = [f"{values[name]:.2f}" for values in (means, probes) for name in ("simcse", "random")]
+    assert f"have {poor[0]} and {poor[1]} with probes of {poor[2]} and {poor[3]}" in said
+
+    own = column("digits_temperature", "encoder_nats", n=128)
+    assert f"falls from {own[0]:.2f} to {own[-1]:.2f} nats" in said
+    probe = column("digits_temperature", "probe_accuracy", n=128)
+    assert f"within {min(probe):.3f} to {max(probe):.3f}" in said
+    (simcse,) = column("digits_encoders", "encoder_nats", encoder="simcse")
+    assert f"`simcse` reads {simcse:.2f}." in said
+
+    band = column("digits_training", "true_mi_low_nats", n=128)
+    assert f"from {band[0]:.2f} to {band[-1]:.2f} of 1.76 nats" in said
+    assert column("digits_dropout", "probe_accuracy", n=128)[-1] < probes["random"]
+
+    errors = [f"{error:.2f}" for error in column("bigram", "log_ratio_rmse_nats")]
+    assert f"{errors[0]}, {errors[1]}, {errors[2]} and {errors[3]} nats for k = 1, 4, 16 and 64" in said
+    assert max(map(abs, column("bigram", "log_partition_nats"))) < 0.06
+
+    failed = dict(zip(names, column("digits_encoders", "failed"), strict=True))
+    assert failed == {name: 3 * (name == "simsiam[stop_gradient=false]") for name in names}
+
+    four = {"folder": "digits", "encoder": "simclr", "estimator": "infonce", "n": 128}
+    assert f"reads {column(name='mean_nats', **four)[0]:.2f} of `simclr`" in said
+    times = {"folder": "cpc", "encoder": "cpc[negatives=times]", "task": "cpc[horizon=8]", "n": 512}
+    (reads,), (exact,) = (column(name=name, **times) for name in ("encoder_nats", "true_mi_high_nats"))
+    assert f"it reads {reads:.2f} nats, where the past knows {exact:.2f} of the future" in said
