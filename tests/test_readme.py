@@ -110,7 +110,10 @@ def test_what_is_said_of_representations_is_what_was_published():
     linear = {"folder": "linear_training", "encoder": "linear[steps=100]"}
     (truth,) = set(column(name="true_mi_low_nats", **linear))
     small, middle, large = column(name="mean_nats", **linear)
-    assert f"hold {truth:.2f} of 6 nats, exactly. InfoNCE reads {small:.2f}, {middle:.2f} and {large:.2f}" in said
+    assert (
+        f"hold {truth:.2f} of 6 nats, exactly. InfoNCE reads {small:.2f}, {middle:.2f} and {large:.2f}"
+        in said
+    )
     assert max(map(abs, column(name="critic_gap_nats", **linear))) < 0.05
 
     names = column("digits_encoders", "encoder")

@@ -87,7 +87,7 @@ def _encoders(records: pd.DataFrame, citations: Citations) -> list[str]:
     plural = "s" if len(named) > 1 else ""
     told = (
         f"Critics saw the representations of the encoder{plural} {listed(named)}, each trained by Adam once "
-        "for every seed and then frozen."
+        "for every seed (what takes 0 steps is as it was drawn) and then frozen."
     )
     return [told, *_truths(encoded, citations), *_lost(encoded)]
 

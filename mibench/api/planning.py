@@ -73,9 +73,11 @@ def plan(
     chosen = chosen_estimators(estimator)
     levels = {
         key: _given(value, key)
-        for key, value in {"dim": dim, "mi": mi, "rho": rho, "data": data}.items()
+        for key, value in {"dim": dim, "mi": mi, "rho": rho}.items()
         if value is not None
     }
+    if data is not None:  # paths, which may hold commas
+        levels["data"] = _some([data] if isinstance(data, str) else list(data), "data")
     sources = _sources(
         [choice for name in _names(task) for choice in _levels(name, levels)],
         None if encoder is None else _chosen(encoders.registry, encoder),

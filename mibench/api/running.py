@@ -216,8 +216,8 @@ def _record(outcome: engine.Outcome, planned: Plan, pairs: Pairs) -> Record:
         oracle_nats=_known(readout.oracle) if readout else None,
         oracle_se_nats=_known(readout.oracle_se) if readout else None,
         critic_gap_se_nats=_known(readout.critic_gap_se) if readout else None,
-        log_ratio_rmse_nats=readout.log_ratio_rmse if readout else None,
-        log_partition_nats=readout.log_partition if readout else None,
+        log_ratio_rmse_nats=_known(readout.log_ratio_rmse) if readout else None,
+        log_partition_nats=_known(readout.log_partition) if readout else None,
         alignment=facts.get("alignment"),
         uniformity=facts.get("uniformity"),
         effective_rank=facts.get("effective_rank"),
@@ -238,5 +238,5 @@ def _record(outcome: engine.Outcome, planned: Plan, pairs: Pairs) -> Record:
     )
 
 
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def _known(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

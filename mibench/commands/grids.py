@@ -82,7 +82,7 @@ def train(
     from mibench.api.running import execute
 
     missing = missing_encoders(selected, encoder_store)
-    if missing:
+    if encoder_steps(missing):
         title = f"Training {sum(map(len, missing))} encoders"
         with progress(title, encoder_steps(missing), quiet) as report:
             pairs = Pairs(selected, planned.device, encoder_store, report)

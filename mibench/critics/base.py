@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from mibench.errors import UsageError
 from mibench.networks import Parameters, Shape, initialise
 
 
@@ -22,8 +23,13 @@ class Critic(ABC):
     name: ClassVar[str]
     version: ClassVar[int] = 1
 
-    def check(self, vocabulary: int | None) -> None:  # noqa: B027 - most critics see real numbers
-        """Raise a UsageError where the critic cannot see a pair of words, or of real numbers (None)."""
+    def check(self, vocabulary: int | None) -> None:
+        """Raise a UsageError where the critic cannot see so many words, or real numbers (None)."""
+        if vocabulary is not None:
+            raise UsageError(
+                f"Critic {self.name!r} sees real numbers, and the pair here is of words.",
+                "Give --critic embedding, or leave --critic out.",
+            )
 
     @abstractmethod
     def shapes(self, dim_x: int, dim_y: int) -> dict[str, Shape]:

@@ -47,7 +47,11 @@ class Linear(Encoder):
     reference: ClassVar[str] = "van den Oord, Li, Vinyals 2018, arXiv 1807.03748"
 
     def __post_init__(self) -> None:
-        check_sizes(self.name, dim=self.dim, batch=self.batch - 1)
+        check_sizes(self.name, dim=self.dim)
+        if self.batch < 2:
+            raise UsageError(
+                f"batch of {self.name!r} must be at least 2, not {self.batch}.", "Give 2 or more."
+            )
         check_training(self)
         self._estimator.check(self.batch)
         if self._estimator.learned_tensors(self.dim, torch.Generator()):

@@ -17,7 +17,7 @@ from torch import Tensor
 from mibench import encoders, tasks
 from mibench.encoders.base import Encoder, Tensors
 from mibench.engine.device import keep_freed_memory
-from mibench.errors import UsageError
+from mibench.engine.evaluate import ABSURD_NATS
 from mibench.geometry import direction_spread, effective_rank
 from mibench.registry import Choice
 from mibench.seeding import stream
@@ -110,13 +110,11 @@ def train_encoders(
         return [TrainedEncoder(pack[0], {}, {}, f"the encoder failed: {words}", _share(started, pack))]
     found = []
     for place, spec in enumerate(pack):
-        step = diverged_at[place]
+        step, parameters = diverged_at[place], _alone(trained, place)
         message = f"the encoder diverged: its loss is not finite at step {step}" if step else ""
-        found.append(
-            TrainedEncoder(
-                spec, _alone(trained, place), _alone(carried, place), message, _share(started, pack)
-            )
-        )
+        if not message and not all(value.isfinite().all() for value in parameters.values()):
+            message = "the encoder diverged: its parameters are not finite after the last step"
+        found.append(TrainedEncoder(spec, parameters, _alone(carried, place), message, _share(started, pack)))
     return found
 
 
@@ -201,13 +199,18 @@ def represent(task: Task, made: TrainedEncoder) -> Pair:
     try:
         pair = task.represented(encode_x, encode_y, stream("encoder truth", *_name(made.spec)))
         x, _ = pair.sample(JUDGED_ROWS, stream("encoder judged", *_name(made.spec)), torch.float64)
+    except FloatingPointError as error:
+        return Pair(None, {}, f"the encoder diverged: {error}")
     except (ValueError, RuntimeError, ArithmeticError) as error:
-        if isinstance(error, UsageError):
-            raise
-        return Pair(None, {}, f"the truth of the representation cannot be enclosed: {error}")
-    if not x.isfinite().all():
-        return Pair(None, {}, "the encoder diverged: a representation is not finite")
+        words = str(error).partition("\n")[0]
+        return Pair(None, {}, f"the truth of the representation cannot be enclosed: {words}")
+    if not all(map(math.isfinite, pair.true_mi_interval_nats)):
+        return Pair(None, {}, "the truth of the representation cannot be enclosed in float64")
     facts = {**pair.facts, "effective_rank": effective_rank(x), **_own(recipe, task, made)}
+    own = facts.get("encoder_nats", 0.0)
+    if not all(map(math.isfinite, facts.values())) or own < ABSURD_NATS:
+        sound = {key: value for key, value in facts.items() if math.isfinite(value)}
+        return Pair(None, sound, f"the encoder diverged: by its own loss it reads {own:.3g} nats")
     what, spread = _narrowest(recipe, task, made, x)
     if spread < COLLAPSED:
         words = f"all inputs have nearly one {what} (spread {spread:.2g}"
@@ -244,7 +247,10 @@ def _encode(side: Callable[[Tensors, Tensor], Tensor], parameters: Tensors) -> E
 
     @torch.no_grad()
     def encode(rows: Tensor) -> Tensor:
-        return side(in_type(rows.dtype), rows[None])[0]
+        encoded = side(in_type(rows.dtype), rows[None])[0]
+        if not encoded.isfinite().all():
+            raise FloatingPointError("a representation is not finite")
+        return encoded
 
     return encode
 

@@ -185,7 +185,7 @@ def _constant(pack: Pack, trained: Trained) -> list[bool]:
 
 
 def _accuracies(pack: Pack, trained: Trained, readers: Readers) -> dict[Seat, dict[str, float]]:
-    """Return how near each seat's critic is to the log density ratio, where that is known.
+    """Return how near each seat's critic is to the log density ratio, where that is known and it has one.
 
     `log_ratio_rmse` is its root mean square error on joint samples, and `log_partition` the log of the mean
     of the learned ratio over the noise: 0 where it is normalised.
@@ -193,7 +193,11 @@ def _accuracies(pack: Pack, trained: Trained, readers: Readers) -> dict[Seat, di
     places = [place for place, task in enumerate(pack.tasks) if task.knows_ratio]
     if not places:
         return {}
-    learned: dict[Choice, list[Tensor]] = {choice: [] for choice in readers.seats}
+    learned: dict[Choice, list[Tensor]] = {
+        choice: [] for choice in readers.seats if pack.readers[choice].has_one_optimum
+    }
+    if not learned:
+        return {}
     for scores in _scores(pack, trained, "pilot", PILOT_BATCHES):
         for choice, parts in learned.items():
             parts.append(readers.apply(choice, scores, _ratio_and_normaliser))
@@ -276,7 +280,13 @@ def _batches(pack: Pack, place: int, purpose: str, count: int) -> Iterator[data.
 
 
 def summarise(values: Tensor, oracle: Tensor | None, constant: bool, **more: Any) -> Readout:  # noqa: ANN401
-    """Return the read-out of a run's values on batches, and of the oracle's on the same; `more` is kept."""
+    """Return the read-out of a run's values on batches, and of the oracle's on the same; `more` is kept.
+
+    Where the exact critic reads infinity, as Donsker and Varadhan's does if no noise could be data, there is
+    no oracle.
+    """
+    if oracle is not None and oracle.isposinf().any():
+        oracle = None
     return Readout(
         estimate=values.mean().item(),
         estimate_se=standard_error(values),

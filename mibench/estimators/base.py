@@ -34,6 +34,8 @@ class Estimator(ABC):
         objective_name: estimators that have the same one, at the same version, have the same objective
             whatever their options, learn and carry nothing beside the critic, and share one training: it is
             done once and read out in several ways.
+        has_one_optimum: no constant or c(x) can be added to an optimal critic, so that the log density ratio
+            follows from its scores.
     """
 
     name: ClassVar[str]
@@ -44,6 +46,7 @@ class Estimator(ABC):
     reference: ClassVar[str]
     bibtex: ClassVar[str]
     objective_name: ClassVar[str | None] = None
+    has_one_optimum: ClassVar[bool] = True
 
     @abstractmethod
     def objective(self, scores: Tensor, carried: Tensors) -> Tensor:
@@ -63,8 +66,7 @@ class Estimator(ABC):
     def log_ratio(self, scores: Tensor) -> Tensor:
         """Return the log density ratio that scores stand for, the inverse of `optimal_critic`, in float64.
 
-        Where the optimal critic is free by a constant or by c(x), the mean of the ratio over the noise of the
-        matrix is set to 1.
+        It means something only where the optimal critic is one (`has_one_optimum`).
         """
         nothing = self.optimal_critic(torch.zeros((), dtype=torch.float64))
         unit = self.optimal_critic(torch.ones((), dtype=torch.float64)) - nothing

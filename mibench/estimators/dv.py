@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from mibench.estimators.base import Estimator, Tensors, donsker_varadhan, log_mean_exp_negatives
+from mibench.estimators.base import Estimator, Tensors, donsker_varadhan
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class DV(Estimator):
     """
 
     name = "dv"
+    has_one_optimum: ClassVar[bool] = False
     formula: ClassVar[str] = "E_P[f] - log E_Q[exp f]"
     direction: ClassVar[str] = "lower bound with infinite data, biased up on finite batches"
     reference: ClassVar[str] = "Donsker, Varadhan 1983; Belghazi et al. 2018, arXiv 1801.04062"
@@ -46,8 +47,3 @@ class DV(Estimator):
     def estimate(self, scores: Tensor) -> Tensor:
         """Return I_DV of each score matrix, in float64."""
         return donsker_varadhan(scores.double())
-
-    def log_ratio(self, scores: Tensor) -> Tensor:
-        """Return f - log E_Q[exp f] of each batch."""
-        scores = scores.double()
-        return scores - log_mean_exp_negatives(scores)[..., None, None]

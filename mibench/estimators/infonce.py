@@ -9,7 +9,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from mibench.errors import UsageError
-from mibench.estimators.base import Estimator, Tensors, off_diagonal, positives
+from mibench.estimators.base import Estimator, Tensors, positives
 from mibench.registry import option
 
 
@@ -35,6 +35,7 @@ class InfoNCE(Estimator):
     symmetric: bool = option(False, "average over rows and columns, as CLIP's loss does")
 
     name = "infonce"
+    has_one_optimum: ClassVar[bool] = False
     formula: ClassVar[str] = "mean_i [ f(x_i,y_i)/t - log (1/n) sum_j exp(f(x_i,y_j)/t) ]"
     direction: ClassVar[str] = "lower bound: below I in expectation for every finite n"
     ceiling_formula: ClassVar[str] = "log n"
@@ -68,11 +69,6 @@ class InfoNCE(Estimator):
     def optimal_critic(self, log_ratio: Tensor) -> Tensor:
         """Return t log r."""
         return self.temperature * log_ratio
-
-    def log_ratio(self, scores: Tensor) -> Tensor:
-        """Return f / t, normalised for each x over the other y of the batch."""
-        logits = scores.double() / self.temperature
-        return logits - off_diagonal(logits).logsumexp(-1, keepdim=True) + math.log(scores.shape[-1] - 1)
 
     def ceiling(self, n: int) -> float:
         """Return log n."""

@@ -43,6 +43,7 @@ class Interpolated(Estimator):
     alpha: float = option(0.5, "weight of the batch's own mean against the baseline: 0 is TUBA, 1 InfoNCE")
 
     name = "interpolated"
+    has_one_optimum: ClassVar[bool] = False
     formula: ClassVar[str] = (
         "1 + E_P[log exp(f) / b(y)] - E_Q[exp(f) / b(y)], b(y) = alpha mean_i exp f(x_i,y) + (1 - alpha) q(y)"
     )

@@ -42,6 +42,7 @@ class MINE(Estimator):
     rate: float = option(0.01, "weight of the present batch in the moving average")
 
     name = "mine"
+    has_one_optimum: ClassVar[bool] = False
     formula: ClassVar[str] = "E_P[f] - log E_Q[exp f], gradient by a moving average of E_Q[exp f]"
     direction: ClassVar[str] = "lower bound with infinite data, biased up on finite batches"
     reference: ClassVar[str] = "Belghazi et al. 2018, arXiv 1801.04062"
@@ -87,8 +88,3 @@ class MINE(Estimator):
     def estimate(self, scores: Tensor) -> Tensor:
         """Return I_DV of each score matrix, in float64."""
         return donsker_varadhan(scores.double())
-
-    def log_ratio(self, scores: Tensor) -> Tensor:
-        """Return f - log E_Q[exp f] of each batch."""
-        scores = scores.double()
-        return scores - log_mean_exp_negatives(scores)[..., None, None]

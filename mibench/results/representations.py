@@ -65,8 +65,9 @@ _COLUMNS = [
 
 def _row(encoders: pd.DataFrame) -> dict[str, object]:
     found: dict[str, object] = {}
+    sound = encoders.dropna(subset=["true_mi_low_nats"])
     for column in _KNOWN:
-        values = encoders[column].dropna()
+        values = (encoders if sound.empty else sound)[column].dropna()
         found[column] = float(values.mean())
         if column in REPRESENTATION:
             found[error_name(column)] = float(values.std(ddof=1)) / math.sqrt(max(len(values), 1))

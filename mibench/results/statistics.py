@@ -146,15 +146,15 @@ def _cell(group: pd.DataFrame) -> dict[str, object]:
         "std_se_nats": _jackknife(estimate, lambda values: float(values.std(ddof=1))),
         "rmse_nats": math.sqrt((errors**2).mean()),
         "rmse_se_nats": _jackknife(errors, lambda values: math.sqrt((values**2).mean())),
-        **_split(finished, low),
+        **_split(finished),
         **_measured(finished, RATIO),
-        **_measured(group, REPRESENTATION),
+        **_measured(known if len(known) else group, REPRESENTATION),
         "encoder_ceiling_nats": _common(group["encoder_ceiling_nats"].dropna()),
         "failed": len(group) - len(finished),
     }
 
 
-def _split(finished: pd.DataFrame, low: float) -> dict[str, float]:
+def _split(finished: pd.DataFrame) -> dict[str, float]:
     """Return the oracle and both gaps, over the runs whose exact critic and truth are known."""
     known = finished.dropna(subset=["oracle_nats"])
     truth = known["true_mi_low_nats"].where(known["true_mi_low_nats"] == known["true_mi_high_nats"])

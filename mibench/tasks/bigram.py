@@ -60,6 +60,11 @@ class Bigram(Task):
             raise UsageError(
                 f"exponent of {self.name!r} must be 0 or more, not {self.exponent:g}.", "Zipf's is 1."
             )
+        if not self._topic_shares.min() > 0:
+            raise UsageError(
+                f"exponent {self.exponent:g} leaves some topics of {self.name!r} no probability in float64.",
+                "Give less; Zipf's is 1.",
+            )
         most = self._information(0.0)
         if not 0 <= self.mi <= most:
             raise UsageError(

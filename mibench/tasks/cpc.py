@@ -20,6 +20,7 @@ from mibench.tasks.normal import Normal, rotation
 from mibench.tasks.regression import barber_agakov
 from mibench.tasks.represented import Represented
 
+MOST_KEPT = 0.999999
 STRETCH = 4.0
 """Of the map g: so much that a linear encoder does not undo it."""
 
@@ -79,10 +80,10 @@ class CPC(Task):
                 f"{self.observed} coordinates cannot show a state of {self.dim}: the map is not injective.",
                 f"Give observed of at least {self.dim}.",
             )
-        if not 0 < abs(self.a) < 1:
+        if not 0 < abs(self.a) <= MOST_KEPT:
             raise UsageError(
-                f"a of {self.name!r} must lie between 0 and 1, not {self.a:g}.",
-                "The sequence would not be stationary, or its steps independent.",
+                f"a of {self.name!r} must lie between 0 and {MOST_KEPT}, not {self.a:.10g}.",
+                "The sequence would not be stationary, its steps independent, or beyond float32.",
             )
         if self.noise < 0:
             raise UsageError(f"noise of {self.name!r} must be 0 or more, not {self.noise:g}.", "0 is none.")

@@ -44,6 +44,9 @@ class Digits(Task):
     exactly, -inf where p = 0 and a class differs. Critics and encoders train on 60% of the images of each
     class; what is read out, and the truth of a representation, is of the others.
 
+    Under the protocol `samples`, train and validation pairs are of the same images, so stopping is late; the
+    test pairs are of others.
+
     For representations, encoded image by image, I lies between that and m times the exact information of the
     M x M table of classes which a linear probe, trained on the training images, predicts for test images.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import zipfile
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -128,7 +129,7 @@ def _file(path: str, modified: int, size: int) -> LabelledImages:
     """Return the images of a file; one that changes is read anew."""
     try:
         contents = Path(path).read_bytes()
-        loaded = np.load(path, allow_pickle=False)
+        loaded = np.load(io.BytesIO(contents), allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             raise UsageError(f"{path!r} holds a single array.", _HOW_FILE)
         with loaded as file:
@@ -204,7 +205,7 @@ def _checked_labels(labels: Array, count: int) -> Array:
     known = np.zeros(count, dtype=bool)
     if labels.dtype.kind in "buif":
         with np.errstate(invalid="ignore"):
-            known = np.isfinite(labels) & (labels >= 0) & (labels == np.floor(labels))
+            known = np.isfinite(labels) & (labels >= 0) & (labels == np.floor(labels)) & (labels < 2.0**53)
     if not known.all():
         raise UsageError(
             f"{count - known.sum()} of {count} labels are missing: not a whole number of 0 or more.",

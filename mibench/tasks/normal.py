@@ -37,8 +37,10 @@ class Normal:
 
     @cached_property
     def information(self) -> float:
-        """I(X;Y) in nats."""
+        """I(X;Y) in nats; NaN beyond float64."""
         rho = self._whitened[2]
+        if not (rho < 1).all():
+            return math.nan  # float64 does not resolve it
         # The sum of two logarithms: log(1 - rho^2) is inexact near 1.
         return max(0.0, float(-((rho.log1p() + (-rho).log1p()).sum()) / 2))
 

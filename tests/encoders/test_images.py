@@ -432,7 +432,7 @@ def test_a_batch_of_more_than_there_are_images():
     with pytest.raises(mibench.UsageError, match="719 images"):
         recipe.check(tasks.get("digits"))
     with pytest.raises(mibench.UsageError, match="images"):
-        recipe.check(tasks.get("gaussian"))
+        recipe.check(tasks.get("cpc"))
     encoders.get("simclr", batch=719).check(tasks.get("digits"))
 
 

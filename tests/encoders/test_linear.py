@@ -55,7 +55,7 @@ def test_the_quadratic_critic_holds_the_exact_log_ratio(generator):
     [
         ("linear[steps=-1]", "0 or more"),
         ("linear[lr=0]", "positive"),
-        ("linear[batch=1]", "at least 1"),
+        ("linear[batch=1]", "at least 2, not 1"),
         ("linear[objective=tuba]", "learns more than a critic"),
         ("linear[objective=infonse]", "Did you mean 'infonce'"),
     ],

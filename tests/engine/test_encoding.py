@@ -138,7 +138,40 @@ def test_a_collapsed_encoder_is_said_to_have_collapsed(monkeypatch):
     made.parameters["a"].zero_()
     pair = represent(tasks.get("linear-encoder"), made)
     assert pair.task is None
-    assert "the truth of the representation cannot be enclosed" in pair.message or "collapsed" in pair.message
+    assert "the truth of the representation cannot be enclosed" in pair.message
+    (random,) = [_random_encoder()]
+    random.parameters["encoder.weight"].zero_()
+    random.parameters["encoder.bias"].fill_(1.0)
+    pair = represent(tasks.get("digits"), random)
+    assert pair.task is None
+    assert pair.message.startswith("the encoder collapsed: all inputs have nearly one representation")
+
+
+@pytest.mark.parametrize("recipe", ["linear[objective=nwj,lr=5,steps=1]", "linear[lr=1e30,steps=1]"])
+def test_an_encoder_that_the_last_step_broke_is_a_failed_record_and_is_not_kept(recipe, tmp_path):
+    grid = GRID | {"encoder": [recipe, TINY]}
+    frame = mibench.run("infonce", "linear-encoder", seeds=2, out=tmp_path, **grid)
+    broken = frame[frame["encoder"].str.contains("steps=1]", regex=False)]
+    assert (broken["status"] == "failed").all()
+    assert broken["message"].str.startswith("the encoder diverged").all()
+    assert (frame.drop(broken.index)["status"] == "ok").all()
+
+
+def test_an_image_encoder_that_diverges_says_so_in_one_line():
+    (made,) = train_encoders(
+        [
+            EncoderSpec(
+                encoders.registry.choose("simclr[steps=1,lr=1e30,batch=16]"),
+                tasks.registry.choose("digits"),
+                0,
+            )
+        ],
+        torch.device("cpu"),
+    )
+    pair = represent(tasks.get("digits"), made)
+    assert pair.task is None
+    assert pair.message.startswith("the encoder diverged: ")
+    assert "\n" not in pair.message
 
 
 def test_representations_meet_the_same_data_whatever_the_encoder():

@@ -244,7 +244,7 @@ def labels(figure):
 
 
 def test_bias_figure_shades_where_the_truth_lies():
-    records = [*runs(BELOW, encoder_ceiling_nats=2.5), *runs(ABOVE, n=64, encoder_ceiling_nats=2.5)]
+    records = [*runs(BELOW, encoder_ceiling_nats=2.1), *runs(ABOVE, n=64, encoder_ceiling_nats=2.1)]
     figure = figures.bias_vs_n(summarise(to_frame(records)))
     (axis,) = figure.axes
     (band,) = bands(axis)
@@ -253,7 +253,7 @@ def test_bias_figure_shades_where_the_truth_lies():
     assert (heights.min(), heights.max()) == pytest.approx((2.0 - high, 0))
     assert has_curve(axis, [np.mean(BELOW) - high, np.mean(ABOVE) - high], "-")
     assert has_curve(axis, np.log([16, 64]) - high, ":")
-    assert has_curve(axis, [2.5 - high] * 2, "-.")
+    assert has_curve(axis, [2.1 - high] * 2, "-.")
     assert "truth lies here" in labels(figure)
     assert "encoder's ceiling − I" in labels(figure)
     assert "exact critic" not in labels(figure)

@@ -83,6 +83,7 @@ def test_embeddings_score_as_looked_up_one_by_one(generator):
         ({"vocabulary": 5}, "cannot have 20 topics"),
         ({"vocabulary": 2**20 + 1}, "1,048,576"),
         ({"exponent": -1.0}, "0 or more"),
+        ({"exponent": 1000.0}, "no probability"),
     ],
 )
 def test_what_is_not_allowed(options, word):
@@ -95,6 +96,8 @@ def test_embeddings_and_words_belong_together():
         mibench.plan("nce", "gaussian", critic="embedding", device="cpu")
     with pytest.raises(mibench.UsageError, match=r"embedding\[vocabulary=2000\]"):
         mibench.plan("nce", "bigram[vocabulary=2000]", critic="embedding", device="cpu")
+    with pytest.raises(mibench.UsageError, match="'joint' sees real numbers"):
+        mibench.plan("nce", "bigram", critic="joint", device="cpu")
     planned = mibench.plan("nce", "bigram[vocabulary=2000]", device="cpu")
     assert {spec.critic.label for spec in planned.specs} == {"embedding[vocabulary=2000]"}
 

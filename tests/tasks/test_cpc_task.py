@@ -106,8 +106,9 @@ def test_lower_end_lies_below_the_exact_information_and_near_it(generator):
     [
         ({"horizon": 9}, "longer than the sequence"),
         ({"observed": 3}, "not injective"),
-        ({"a": 1.0}, "not be stationary"),
-        ({"a": 0.0}, "between 0 and 1"),
+        ({"a": 1.0}, "between 0 and"),
+        ({"a": 0.9999999999999999}, "not 1"),
+        ({"a": 0.0}, "between 0 and"),
         ({"noise": -0.1}, "0 or more"),
         ({"horizon": 0}, "at least 1"),
     ],

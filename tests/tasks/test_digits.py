@@ -321,3 +321,12 @@ def test_batches_of_more_than_there_are_images():
     with pytest.raises(mibench.UsageError, match="m=2"):
         tasks.get("digits").check(720)
     tasks.get("digits", m=2).check(8192)
+
+
+def test_where_the_exact_critic_reads_infinity_the_estimate_stays():
+    frame = mibench.run(
+        "mine,nwj,infonce", "digits[p=0]", n=4, steps=20, seeds=2, critic="separable[hidden=16]", device="cpu"
+    )
+    assert (frame["status"] == "ok").all()
+    assert frame["oracle_nats"][frame["estimator"] == "mine"].isna().any()
+    assert frame["oracle_nats"][frame["estimator"] == "infonce"].notna().all()
