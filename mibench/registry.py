@@ -219,6 +219,7 @@ def describe_class(kind: str, described: type[Any]) -> dict[str, Any]:
         "ceiling": getattr(described, "ceiling_formula", None),
         "bias": getattr(described, "direction", None),
         "trained on": getattr(described, "source", None) if kind == "encoder" else None,
+        "encoder": getattr(described, "default_encoder", None),
         "reference": getattr(described, "reference", None),
         "bibtex": getattr(described, "bibtex", None),
     }

@@ -26,6 +26,8 @@ def a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows = np.random.default_rng(0).normal(size=(200, 4))
     pd.DataFrame(rows, columns=["x_0", "x_1", "y_0", "y_1"]).to_csv("data.csv", index=False)
+    images = np.random.default_rng(0).random((600, 12, 12))
+    np.savez("mine.npz", images=images, labels=np.arange(600) % 3)
     shutil.copytree(ROOT / "results/infonce_gaussian_20d", "results/infonce_gaussian_20d")
     return tmp_path
 

@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
-Tasks = Annotated[list[str], typer.Option("--task", "-t", metavar="NAMES", help="Tasks with known true MI.")]
+Tasks = Annotated[
+    list[str],
+    typer.Option("--task", "-t", metavar="NAMES", help="Tasks with known true MI, such as cpc[horizon=1|4]."),
+]
 Dim = Annotated[
     list[str] | None,
     typer.Option("--dim", "-d", metavar="NUMBERS", help="Coordinates of x and y. [default: the task's own]"),
@@ -35,7 +38,8 @@ Encoders = Annotated[
     typer.Option(
         "--encoder",
         metavar="NAMES",
-        help="What stands between task and critic: simclr, cpc, ... or none. [default: the task's own]",
+        help="What stands between task and critic, such as simclr[temperature=0.1|0.5] (two values, two "
+        "encoders), or none. [default: the task's own]",
     ),
 ]
 Critics = Annotated[

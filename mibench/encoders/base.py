@@ -93,15 +93,15 @@ class Encoder(ABC):
 
     def check(self, task: Task) -> None:
         """Raise a UsageError where the task's data are not what the recipe is trained on."""
-        if type(task).represented is Task.represented:
-            raise UsageError(
-                f"The mutual information of representations of task {task.name!r} cannot be enclosed.",
-                "Give --encoder none, or a task that encoders are made for: cpc, linear-encoder, digits.",
-            )
         if task.source != self.source:
             raise UsageError(
                 f"Encoder {self.name!r} is trained on {self.source}; task {task.name!r} has {task.source}.",
                 f"Encoders for {task.source}: {', '.join(_trained_on(task.source))}.",
+            )
+        if type(task).represented is Task.represented:
+            raise UsageError(
+                f"No interval for the mutual information of representations of task {task.name!r} is known.",
+                "Give --encoder none, or a task made for encoders: cpc, linear-encoder, digits.",
             )
 
 

@@ -43,7 +43,9 @@ class CPCEncoder(Encoder):
     code: int = option(16, "dimension of z_t")
     hidden: int = option(64, "width of the hidden layer of g_enc")
     horizons: int = option(8, "K, how many steps ahead are told")
-    negatives: Literal["sequences", "times"] = option("sequences", "what the positive is told from")
+    negatives: Literal["sequences", "times"] = option(
+        "sequences", "what the positive is told from: sequences or times"
+    )
     batch: int = option(256, "sequences in a batch")
     steps: int = option(600, "training steps")
     lr: float = option(3e-3, "Adam's rate, constant")

@@ -24,12 +24,14 @@ _TITLES = {
     "probe_accuracy": "Probe",
     "encoder_nats": "Own estimate",
 }
+_OWN = "Own estimate: what the recipe reads of the information by its own loss, on unseen data"
+_OF_VIEWS = "; of images, between two views of one, which is not the pair of the task."
 _ABOUT = {
-    "alignment": "Alignment: mean squared distance of positive pairs on the sphere, 0 at best.",
-    "uniformity": "Uniformity: log mean potential of all pairs on the sphere, lower is more even.",
+    "alignment": "Alignment: E |z/|z| - z'/|z'||^2 over pairs of one class, 0 at best (Wang & Isola 2020).",
+    "uniformity": "Uniformity: log E exp(-2 |z/|z| - z'/|z'||^2) over all pairs, lower is more even.",
+    "effective_rank": "Effective rank: exp of the entropy of the normalised covariance spectrum of z "
+    "(Roy & Vetterli 2007).",
     "probe_accuracy": "Probe: accuracy of a linear probe on data that encoder and probe never met.",
-    "encoder_nats": "Own estimate: what the recipe itself reads of the information in what it trains on; of "
-    "images that is two views of one, not the pair of the task.",
 }
 
 
@@ -116,6 +118,10 @@ def _notes(cells: pd.DataFrame, measured: list[str], unit: str) -> list[str]:
         "representation; True MI: of the task, which none can exceed.",
         *(_ABOUT[column] for column in measured if column in _ABOUT),
     ]
+    if "encoder_nats" in measured:
+        notes.append(_OWN + (_OF_VIEWS if "probe_accuracy" in measured else "."))
+    if "probe_accuracy" in measured:
+        notes.append("Of images side by side, all but Truth, True MI and effective rank are of one image.")
     lost = cells[cells["failed"] > 0].to_dict("records")
     told = (f"{row['encoder']} on {row['task']}: {row['failed']} of {row['seeds']}" for row in lost)
     notes += [f"{which} failed: {row['reasons']}." for which, row in zip(told, lost, strict=True)]

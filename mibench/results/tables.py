@@ -43,7 +43,7 @@ def table(summary: pd.DataFrame, unit: str = "nats") -> Table:
     shown = in_unit(summary, unit)
     titles = [TITLES[column] for column in varying]
     titles += [TRUTH] * bool(is_elsewhere(summary).any())
-    titles += ["Estimate", "Bias", "= bound gap", "+ critic gap", "Ceiling"]
+    titles += ["Estimate", "Bias", *_SPLIT * _has_split(summary), "Ceiling"]
     titles += ["Failed"] * bool(summary["failed"].any())
     rows = [_row(row, varying, unit, titles) for row in shown.to_dict("records")]
     return Table(
@@ -52,6 +52,14 @@ def table(summary: pd.DataFrame, unit: str = "nats") -> Table:
         caption=caption(summary, varying),
         notes=_notes(summary, unit),
     )
+
+
+_SPLIT = ("= bound gap", "+ critic gap")
+
+
+def _has_split(summary: pd.DataFrame) -> bool:
+    """Return whether some exact critic is known; where nothing finished, it could have been."""
+    return bool(summary["oracle_nats"].notna().any() or summary["mean_nats"].isna().all())
 
 
 def caption(summary: pd.DataFrame, varying: Sequence[str]) -> str:
@@ -70,13 +78,11 @@ def _row(row: dict[Any, Any], varying: Sequence[str], unit: str, titles: list[st
     names = (column.replace("_nats", f"_{unit}") for column in varying)
     cells = [level(row[name]) if name.startswith("true_mi") else setting(row[name]) for name in names]
     cells += [interval(number("true_mi_low"), number("true_mi_high"))] * (TRUTH in titles)
-    cells += [
-        rounded(number("mean")),
-        bias(row, unit),
-        with_error(number("bound_gap"), number("bound_gap_se"), sign=True),
-        with_error(number("critic_gap"), number("critic_gap_se"), sign=True),
-        rounded(number("ceiling")) if not math.isnan(number("ceiling")) else "none",
-    ]
+    cells += [rounded(number("mean")), bias(row, unit)]
+    if _SPLIT[0] in titles:
+        gaps = ((number(gap), number(f"{gap}_se")) for gap in ("bound_gap", "critic_gap"))
+        cells += [with_error(gap, error, sign=True) for gap, error in gaps]
+    cells.append(rounded(number("ceiling")) if not math.isnan(number("ceiling")) else "none")
     if "Failed" in titles:
         cells.append(f"{row['failed']} of {row['runs']}" if row["failed"] else "0")
     return cells
@@ -110,18 +116,29 @@ def level(value: float) -> str:
 
 
 def _notes(summary: pd.DataFrame, unit: str) -> list[str]:
-    notes = [
-        f"In {unit}. ± one standard error across seeds; bias = bound gap (of the exact critic) + critic gap."
-    ]
+    split = "; bias = bound gap (of the exact critic) + critic gap" * _has_split(summary)
+    notes = [f"In {unit}. ± one standard error across seeds{split}."]
     if (summary["runs"] - summary["failed"] == 1).any():
         notes.append("Where a single run finished, ± is the error of its read-out alone.")
     notes += truth_notes(summary)
     if summary["saturated"].any():
         notes.append(f"{SATURATED} the true MI is above the ceiling: no critic can read it at this n.")
+        notes += _ceilings_part(summary, unit)
     failed, runs = int(summary["failed"].sum()), int(summary["runs"].sum())
     if failed:
         notes.append(f"{failed} of {runs} runs failed and are in no mean.")
     return notes
+
+
+def _ceilings_part(summary: pd.DataFrame, unit: str) -> list[str]:
+    """Say how much of the bias the ceilings explain, where no exact critic says how much the bound does."""
+    shown = in_unit(summary[summary["saturated"] & summary["oracle_nats"].isna()], unit)
+    if shown.empty:
+        return []
+    part = shown[f"true_mi_low_{unit}"] - shown[f"ceiling_{unit}"]
+    least, most = rounded(float(part.min())), rounded(float(part.max()))
+    much = least if least == most else f"{least} to {most}"
+    return [f"There at least {much} {unit} of the bias are the ceiling's: the truth's lower end less it."]
 
 
 def truth_notes(summary: pd.DataFrame) -> list[str]:
@@ -130,11 +147,11 @@ def truth_notes(summary: pd.DataFrame) -> list[str]:
     if is_elsewhere(summary).any():
         notes.append(
             f"{TRUTH}: of the representation, mean over seeds; True MI: of the task. Where it is an "
-            "interval that holds the truth, the bias is the distance from it, 0 inside."
+            "interval that holds the truth, the bias is the distance from its nearer end, 0 inside."
         )
     finished = summary["mean_nats"].notna()
     if (finished & summary["oracle_nats"].isna()).any():
-        notes.append(f"Where there is no bound gap ({NOT_MEASURED}), the exact critic is not known.")
+        notes.append("Where there is no bound gap, the exact critic of the representation is not known.")
     return notes
 
 

@@ -206,6 +206,8 @@ def _checked_labels(labels: Array, count: int) -> Array:
     if labels.dtype.kind in "buif":
         with np.errstate(invalid="ignore"):
             known = np.isfinite(labels) & (labels >= 0) & (labels == np.floor(labels)) & (labels < 2.0**53)
+    else:
+        raise UsageError(f"labels are of type {labels.dtype}.", "Number the classes: 0, 1, 2, ...")
     if not known.all():
         raise UsageError(
             f"{count - known.sum()} of {count} labels are missing: not a whole number of 0 or more.",

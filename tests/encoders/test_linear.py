@@ -69,7 +69,7 @@ def test_what_is_not_allowed(text, word):
     ("task", "encoder", "word"),
     [
         ("linear-encoder[dim=5]", "linear", "wider than task 'linear-encoder', which has 5"),
-        ("cubic", "linear", "cannot be enclosed"),
+        ("cubic", "linear", "No interval"),
     ],
 )
 def test_what_does_not_go_together_costs_nothing(task, encoder, word):

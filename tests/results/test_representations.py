@@ -132,14 +132,22 @@ def test_tables_show_the_truth_where_it_is_not_the_task_s():
     below, inside, lost = shown.rows
     assert below[3:6] == ["2.000 to 2.267", "1.683", "-0.317 ±0.083"]
     assert inside[5] == "0 (inside)"
-    assert inside[6:8] == ["–", "–"]
+    assert shown.titles[5:] == ["Bias", "Ceiling", "Failed"]  # no exact critic is known, so there is no split
     assert lost[3:6] == ["–"] * 3
     notes = " ".join(shown.notes)
-    assert "distance from it, 0 inside" in notes
-    assert "exact critic is not known" in notes
+    assert "distance from its nearer end, 0 inside" in notes
+    assert "exact critic of the representation is not known" in notes
+    assert "± one standard error across seeds." in notes
     assert "0 (inside)" in tables.markdown(shown)
     exact = tables.table(summarise(to_frame(runs(BELOW, [(5.9654, 5.9654)] * 3))))
     assert exact.rows[0][exact.titles.index("Truth")] == "5.965"
+
+
+def test_without_an_exact_critic_the_ceilings_part_is_told():
+    low = np.mean([low for low, _ in INTERVALS])
+    shown = tables.table(summarise(to_frame(runs([0.5, 0.5, 0.5], n=4, ceiling_nats=math.log(4)))))
+    part = f"{low - math.log(4):.3f}"
+    assert f"at least {part} nats of the bias are the ceiling's" in " ".join(shown.notes)
 
 
 def test_without_encoders_tables_are_as_they_were():
