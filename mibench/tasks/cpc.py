@@ -62,7 +62,7 @@ class CPC(Task):
     name = "cpc"
     reference: ClassVar[str] = "van den Oord, Li, Vinyals 2018, arXiv 1807.03748"
     default_encoder: ClassVar[str] = "cpc"
-    levels: ClassVar[Mapping[str, tuple[Value, ...]]] = {"horizon": (1, 2, 4, 8)}
+    levels: ClassVar[Mapping[str, tuple[Value, ...]]] = {"horizon": (1, 4, 8)}
     source: ClassVar[str] = "sequences"
     unlabelled: ClassVar[tuple[str, ...]] = ()
     beside_encoders: ClassVar[tuple[str, ...]] = ("horizon",)
