@@ -384,8 +384,8 @@ def _legend(sweep: Sweep, panels: Sequence[Panel], looking: Looks, width: float)
         others.append(Line2D([], [], color="black", linewidth=1.0, label="truth"))
     if is_elsewhere(cells).any():
         others.append(Line2D([], [], color="0.5", linewidth=0.6, label="true MI of the task"))
-    if cells["ceiling_nats"].notna().any():
-        known = cells.dropna(subset="ceiling_nats")
+    known = cells[cells["ceiling_nats"] <= CEILING_SHOWN * cells["true_mi_nats"].max()]
+    if len(known):
         is_log_n = np.allclose(known["ceiling_nats"], np.log(known["n"].astype(float)))
         others.append(Line2D([], [], color="0.25", ls=":", label="log n" if is_log_n else "ceiling"))
     own = [panel for panel in panels if panel.measure == _OWN]
