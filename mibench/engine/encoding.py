@@ -18,6 +18,7 @@ from mibench import encoders, tasks
 from mibench.encoders.base import Encoder, Tensors
 from mibench.engine.device import keep_freed_memory
 from mibench.engine.evaluate import ABSURD_NATS
+from mibench.engine.train import first_false, stacked
 from mibench.geometry import direction_spread, effective_rank
 from mibench.registry import Choice
 from mibench.seeding import stream
@@ -152,15 +153,15 @@ def _train(
         recipe.carried_tensors(first, stream("encoder state", *_name(spec)))
         for first, spec in zip(initial, pack, strict=True)
     ]
-    trained = {key: value.requires_grad_() for key, value in _stacked(initial, device).items()}
-    carried = _stacked(beside, device)
+    trained = {key: value.requires_grad_() for key, value in _placed(initial, device).items()}
+    carried = _placed(beside, device)
     finite = torch.ones(max(recipe.steps, 1), len(pack), dtype=torch.bool, device=device)
     if not trained:
         return trained, carried, [None] * len(pack)
     optimizer = torch.optim.Adam(trained.values(), lr=recipe.lr, fused=True)
     feeds = [stream("encoder data", *_name(spec)) for spec in pack]
     for step in range(min(recipe.steps, most_steps)):
-        batch = _stacked([recipe.draw(source, feed) for feed in feeds], device)
+        batch = _placed([recipe.draw(source, feed) for feed in feeds], device)
         loss = recipe.loss(trained, carried, batch)
         optimizer.zero_grad(set_to_none=True)
         loss.sum().backward()  # type: ignore[no-untyped-call]
@@ -169,7 +170,7 @@ def _train(
             recipe.after_step(trained, carried, batch)
         finite[step] = loss.detach().isfinite()
         report(1)
-    return trained, carried, [_first_false(flags) for flags in finite.cpu().unbind(1)]
+    return trained, carried, [first_false(flags) for flags in finite.cpu().unbind(1)]
 
 
 def _name(spec: EncoderSpec) -> tuple[object, ...]:
@@ -177,12 +178,8 @@ def _name(spec: EncoderSpec) -> tuple[object, ...]:
     return spec.task.identity, spec.seed
 
 
-def _first_false(flags: Tensor) -> int | None:
-    return None if flags.all() else int(flags.to(torch.int8).argmin()) + 1
-
-
-def _stacked(runs: Sequence[Tensors], device: torch.device) -> Tensors:
-    return {key: torch.stack([run[key] for run in runs]).to(device) for key in runs[0]}
+def _placed(runs: Sequence[Tensors], device: torch.device) -> Tensors:
+    return {key: value.to(device) for key, value in stacked(runs).items()}
 
 
 def represent(task: Task, made: TrainedEncoder) -> Pair:
@@ -259,9 +256,7 @@ def _encode(side: Callable[[Tensors, Tensor], Tensor], parameters: Tensors) -> E
 def _own(recipe: Encoder, task: Task, made: TrainedEncoder) -> dict[str, float]:
     """Return what the recipe itself reads of the information, and the most that it can read."""
     feed = stream("encoder own", *_name(made.spec))
-    trained, carried = (
-        {key: value[None] for key, value in side.items()} for side in (made.parameters, made.carried)
-    )
+    trained, carried = _as_pack(made.parameters), _as_pack(made.carried)
     values = []
     for _ in range(OWN_BATCHES):
         batch = _as_pack(recipe.draw(task, feed))

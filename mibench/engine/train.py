@@ -89,7 +89,7 @@ def train(
     return Trained(
         critic={key: value.detach() for key, value in critics.critic.items()},
         learned={key: value.detach() for key, value in critics.learned.items()},
-        diverged_at=[_first_false(flags) for flags in finite.cpu().unbind(1)],
+        diverged_at=[first_false(flags) for flags in finite.cpu().unbind(1)],
     )
 
 
@@ -103,13 +103,13 @@ def initial_critic(pack: Pack) -> Tensors:
         )
         for spec in pack.leaders
     ]
-    return _stacked(runs)
+    return stacked(runs)
 
 
 def _initial_learned(pack: Pack) -> Tensors:
     """Return the initial values of what the runs learn beside their critics, stacked."""
     dim_y = pack.dims[1]
-    return _stacked(
+    return stacked(
         [
             pack.estimator.learned_tensors(dim_y, stream("learn", spec.estimator.identity, dim_y, spec.seed))
             for spec in pack.leaders
@@ -117,7 +117,8 @@ def _initial_learned(pack: Pack) -> Tensors:
     )
 
 
-def _stacked(runs: Sequence[Tensors]) -> Tensors:
+def stacked(runs: Sequence[Tensors]) -> Tensors:
+    """Return the tensors of several runs with a leading run axis."""
     return {key: torch.stack([run[key] for run in runs]) for key in runs[0]}
 
 
@@ -131,7 +132,7 @@ class Critics:
         self.pack = pack
         self.critic = placed(initial_critic(pack))
         self.learned = placed(_initial_learned(pack))
-        self.carried = placed(_stacked([pack.estimator.carried_tensors() for _ in pack.leaders]))
+        self.carried = placed(stacked([pack.estimator.carried_tensors() for _ in pack.leaders]))
         trained = [*self.critic.values(), *self.learned.values()]
         for tensor in trained:
             tensor.requires_grad_()
@@ -193,5 +194,6 @@ def fresh_data(pack: Pack, device: torch.device, steps: int) -> Iterator[data.Ba
     return data.stacked(feeds, device, pack.dtype)
 
 
-def _first_false(flags: Tensor) -> int | None:
+def first_false(flags: Tensor) -> int | None:
+    """Return the place, from 1, of the first flag that is false, None for none."""
     return None if flags.all() else int(flags.to(torch.int8).argmin()) + 1

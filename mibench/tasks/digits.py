@@ -273,7 +273,7 @@ class SameClass(Task):
     @property
     def mean(self) -> Tensor:
         """The mean image of the part, its classes weighing alike, (H, W)."""
-        weights = 1 / self.part.counts[self.part.classes].double()
+        weights = self.part.weights
         return (weights @ self.part.pixels / weights.sum()).view(self.shape).float()
 
     @property

@@ -51,7 +51,8 @@ class Part:
         return self.counts.cumsum(0) - self.counts
 
     @cached_property
-    def _weights(self) -> Tensor:
+    def weights(self) -> Tensor:
+        """What makes the classes weigh alike, (N)."""
         return 1 / self.counts[self.classes].double()
 
     def within(self, classes: Tensor, uniform: Tensor) -> Tensor:
@@ -61,7 +62,7 @@ class Part:
 
     def distinct(self, n: int, generator: torch.Generator | None) -> Tensor:
         """Return the places of n images, none twice, of every class about as many."""
-        return torch.multinomial(self._weights, n, replacement=False, generator=generator)
+        return torch.multinomial(self.weights, n, replacement=False, generator=generator)
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,13 +23,12 @@ from mibench.results.figures.style import (
     COLUMN_INCHES,
     LEGEND,
     LEGEND_LINE_INCHES,
-    MARKERS,
     PAGE_INCHES,
     PANEL_INCHES,
     STYLE,
     Colour,
-    entry_inches,
-    padded,
+    in_rows,
+    looks_of_levels,
 )
 from mibench.results.statistics import CELL, in_unit, is_elsewhere
 
@@ -79,7 +78,7 @@ def _panels(summary: pd.DataFrame, unit: str, draw: Draw, level_column: str, acr
     rows = math.ceil(len(groups) / columns)
     width = COLUMN_INCHES if columns == 1 else PAGE_INCHES
     levels = sorted(summary[level_column].unique())
-    colours = _colours(levels)
+    colours = looks_of_levels(levels)
     with sns.axes_style("ticks"), mpl.rc_context(STYLE):
         handles, per_row = _legend(summary, colours, level_column, unit, width)
         height = rows * PANEL_INCHES + math.ceil(len(handles) / per_row) * LEGEND_LINE_INCHES
@@ -257,15 +256,6 @@ def _label_at_right(axis: Axes, y: float, text: str) -> None:
     )
 
 
-def _colours(levels: Sequence[float]) -> dict[float, tuple[Colour, str]]:
-    """Give each level a colour and a marker: colours fall in lightness, so grey print keeps the order."""
-    palette = sns.color_palette("viridis_r", len(levels) + 1)[1:]
-    return {
-        float(level): (colour, MARKERS[i % len(MARKERS)])
-        for i, (level, colour) in enumerate(zip(levels, palette, strict=True))
-    }
-
-
 def _title(group: pd.DataFrame, varying: Sequence[str]) -> str:
     first = group.iloc[0]
     settings = (first[column] for column in varying)
@@ -290,10 +280,7 @@ def _legend(
     unit: str,
     width: float,
 ) -> tuple[list[Line2D], int]:
-    """Return the legend's entries, levels in rows and line styles below, and how many a row has.
-
-    Matplotlib fills a legend column by column, so rows are padded with blanks and transposed.
-    """
+    """Return the legend's entries, levels in rows and line styles below, and how many a row has."""
     by_truth = level_column == "true_mi_nats"
     scale = math.log(2) if by_truth and unit == "bits" else 1.0
     name = "I" if by_truth else "n"
@@ -310,12 +297,7 @@ def _legend(
         names["-."] = "encoder's ceiling − I"
     styles = [Line2D([], [], color="0.25", ls=style, label=label) for style, label in names.items()]
     styles += _truth_entries(summary, by_truth)
-    for per_row in range(max(len(levels), len(styles)), 1, -1):
-        cells = padded(levels, per_row) + padded(styles, per_row)
-        columns = [cells[column::per_row] for column in range(per_row)]
-        if sum(max(map(entry_inches, column)) for column in columns) <= width:
-            break
-    return [cell for column in columns for cell in column], per_row
+    return in_rows(levels, styles, width)
 
 
 def _truth_entries(summary: pd.DataFrame, by_truth: bool) -> list[Line2D]:

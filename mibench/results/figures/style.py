@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +119,25 @@ def entry_inches(entry: Line2D) -> float:
     size = STYLE["legend.fontsize"] / 72
     gaps = LEGEND["handlelength"] + LEGEND["handletextpad"] + LEGEND["columnspacing"]
     return float(size * (gaps + LETTER_WIDTH * len(str(entry.get_label()))))
+
+
+def in_rows(first: list[Line2D], second: list[Line2D], width: float) -> tuple[list[Line2D], int]:
+    """Return legend entries in rows that are as wide as a figure at most, and how many a row has.
+
+    Matplotlib fills a legend column by column, so rows are padded with blanks and transposed.
+    """
+    for per_row in range(max(len(first), len(second)), 0, -1):
+        cells = padded(first, per_row) + padded(second, per_row)
+        columns = [cells[column::per_row] for column in range(per_row)]
+        if per_row == 1 or sum(max(map(entry_inches, column)) for column in columns) <= width:
+            break
+    return [cell for column in columns for cell in column], per_row
+
+
+def looks_of_levels(levels: Sequence[float]) -> dict[float, tuple[Colour, str]]:
+    """Give each level a colour and a marker: colours fall in lightness, so grey print keeps the order."""
+    palette = sns.color_palette("viridis_r", len(levels) + 1)[1:]
+    return {
+        float(level): (colour, MARKERS[place % len(MARKERS)])
+        for place, (level, colour) in enumerate(zip(levels, palette, strict=True))
+    }

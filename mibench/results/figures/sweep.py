@@ -25,20 +25,19 @@ from mibench.results.figures.style import (
     COLUMN_INCHES,
     LEGEND,
     LEGEND_LINE_INCHES,
-    MARKERS,
     PAGE_INCHES,
     PANEL_INCHES,
     STYLE,
     Colour,
-    entry_inches,
-    padded,
+    in_rows,
+    looks_of_levels,
 )
 from mibench.results.statistics import CELL, error_name, in_unit, is_elsewhere
 
 Defaults = Callable[[str, str], Mapping[str, object]]
 """The options of a registered name of a kind, at their defaults."""
 
-Looks = Mapping[int, tuple[Colour, str]]
+Looks = Mapping[float, tuple[Colour, str]]
 
 KINDS = ("encoder", "task", "estimator")
 
@@ -224,7 +223,7 @@ def _draw(sweep: Sweep, panels: Sequence[Panel], unit: str) -> Figure:
     columns = 2 if len(panels) in (2, 4) else min(len(panels), 3)
     rows = math.ceil(len(panels) / columns)
     width = COLUMN_INCHES if columns == 1 else PAGE_INCHES
-    looking = _looks(sorted(sweep.cells["n"].unique()))
+    looking = looks_of_levels(sorted(sweep.cells["n"].unique()))
     with sns.axes_style("ticks"), mpl.rc_context(STYLE):
         handles, per_row = _legend(sweep, panels, looking, width)
         height = rows * PANEL_INCHES * 0.92 + math.ceil(len(handles) / per_row) * LEGEND_LINE_INCHES
@@ -243,15 +242,6 @@ def _draw(sweep: Sweep, panels: Sequence[Panel], unit: str) -> Figure:
             sns.despine(ax=axis)
         figure.legend(handles=handles, ncols=per_row, **LEGEND)
     return figure
-
-
-def _looks(sizes: Sequence[int]) -> Looks:
-    """Give each n a colour and a marker, lighter ones to smaller n."""
-    palette = sns.color_palette("viridis_r", len(sizes) + 1)[1:]
-    return {
-        int(n): (colour, MARKERS[place % len(MARKERS)])
-        for place, (n, colour) in enumerate(zip(sizes, palette, strict=True))
-    }
 
 
 def _draw_panel(axis: Axes, panel: Panel, looking: Looks, unit: str) -> None:
@@ -372,7 +362,7 @@ def _legend(sweep: Sweep, panels: Sequence[Panel], looking: Looks, width: float)
     """Return the entries, those of n in rows and the others below, and how many a row has."""
     cells = pd.concat([panel.cells for panel in panels if panel.measure == "mean_nats"])
     sizes = [
-        Line2D([], [], color=colour, marker=marker, label=f"n = {n}")
+        Line2D([], [], color=colour, marker=marker, label=f"n = {n:g}")
         for n, (colour, marker) in looking.items()
     ]
     is_band = bool((cells["true_mi_low_nats"] < cells["true_mi_high_nats"]).any())
@@ -391,17 +381,7 @@ def _legend(sweep: Sweep, panels: Sequence[Panel], looking: Looks, width: float)
     own = [panel for panel in panels if panel.measure == _OWN]
     if any(panel.cells["encoder_ceiling_nats"].notna().any() for panel in own):
         others.append(Line2D([], [], color="0.25", ls="-.", label="encoder's ceiling"))
-    return _rows(sizes, others, width)
-
-
-def _rows(first: list[Line2D], second: list[Line2D], width: float) -> tuple[list[Line2D], int]:
-    """Return entries in rows that are as wide as a figure at most; Matplotlib fills columns first."""
-    for per_row in range(max(len(first), len(second)), 0, -1):
-        cells = padded(first, per_row) + padded(second, per_row)
-        columns = [cells[column::per_row] for column in range(per_row)]
-        if per_row == 1 or sum(max(map(entry_inches, column)) for column in columns) <= width:
-            break
-    return [cell for column in columns for cell in column], per_row
+    return in_rows(sizes, others, width)
 
 
 def estimate_vs_probe(summary: pd.DataFrame, unit: str = "nats") -> Figure | None:
@@ -416,13 +396,13 @@ def estimate_vs_probe(summary: pd.DataFrame, unit: str = "nats") -> Figure | Non
     columns = min(len(groups), 2)
     rows = math.ceil(len(groups) / columns)
     width = COLUMN_INCHES if columns == 1 else PAGE_INCHES
-    looking = _looks(sorted(cells["n"].unique()))
+    looking = looks_of_levels(sorted(cells["n"].unique()))
     with sns.axes_style("ticks"), mpl.rc_context(STYLE):
         sizes = [
-            Line2D([], [], color=colour, marker=marker, ls="none", label=f"n = {n}")
+            Line2D([], [], color=colour, marker=marker, ls="none", label=f"n = {n:g}")
             for n, (colour, marker) in looking.items()
         ]
-        handles, per_row = _rows(sizes, [], width)
+        handles, per_row = in_rows(sizes, [], width)
         names = max(map(len, cells["encoder"].unique())) * 0.055
         lines = len(handles) / per_row * LEGEND_LINE_INCHES
         figure = Figure(figsize=(width, rows * (PANEL_INCHES + names) + lines), layout="constrained")
