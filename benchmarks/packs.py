@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from mibench import critics, encoders, estimators, protocols, tasks
+from mibench import encoders, estimators, protocols, tasks
 from mibench.engine.device import budget_bytes
 from mibench.engine.plan import Pack, packs
+from mibench.models import critics
 from mibench.spec import grid
 
 

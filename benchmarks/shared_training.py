@@ -11,7 +11,8 @@ from statistics import median
 
 import torch
 
-from mibench.api import Plan, execute, plan
+from mibench.api.plan import Plan, plan
+from mibench.api.run import execute
 
 SHARED = ["js", "smile[tau=1]", "smile[tau=5]", "smile[tau=none]"]
 

@@ -14,28 +14,35 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mibench import critics, encoders, estimators, tasks
-    from mibench.api import plan, run
-    from mibench.api.checking import check
-    from mibench.api.comparing import compare
-    from mibench.api.estimating import estimate
-    from mibench.api.reporting import report
+    from mibench import encoders, estimators, tasks
+    from mibench.analysis.cells import summarise
+    from mibench.api.check import check
+    from mibench.api.compare import compare
+    from mibench.api.estimate import estimate
+    from mibench.api.plan import plan
+    from mibench.api.report import report
+    from mibench.api.run import run
     from mibench.errors import UsageError
-    from mibench.results.statistics import summarise
+    from mibench.models import critics
 
 __version__ = "0.1.0"
 
 _FROM = {
-    "check": "mibench.api.checking",
-    "compare": "mibench.api.comparing",
-    "estimate": "mibench.api.estimating",
-    "plan": "mibench.api",
-    "report": "mibench.api.reporting",
-    "run": "mibench.api",
-    "summarise": "mibench.results.statistics",
+    "check": "mibench.api.check",
+    "compare": "mibench.api.compare",
+    "estimate": "mibench.api.estimate",
+    "plan": "mibench.api.plan",
+    "report": "mibench.api.report",
+    "run": "mibench.api.run",
+    "summarise": "mibench.analysis.cells",
     "UsageError": "mibench.errors",
 }
-_PARTS = ("critics", "encoders", "estimators", "tasks")
+_PARTS = {
+    "critics": "mibench.models.critics",
+    "encoders": "mibench.encoders",
+    "estimators": "mibench.estimators",
+    "tasks": "mibench.tasks",
+}
 
 __all__ = [
     "UsageError",
@@ -55,7 +62,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever has that name
     if name in _PARTS:
-        return importlib.import_module(f"mibench.{name}")
+        return importlib.import_module(_PARTS[name])
     if name in _FROM:
         return getattr(importlib.import_module(_FROM[name]), name)
     raise AttributeError(f"module 'mibench' has no attribute {name!r}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 if TYPE_CHECKING:
-    from mibench.api.checking import Check
+    from mibench.api.check import Check
 
 
 class MibenchCheck(Protocol):
@@ -42,8 +42,8 @@ def mibench_check() -> MibenchCheck:
         alpha: float = 0.01,
         device: str = "auto",
     ) -> Check:
-        from mibench.api.checking import check
-        from mibench.results.tables import markdown
+        from mibench.api.check import check
+        from mibench.reports.tables import markdown
 
         found = check(baseline, tolerance=tolerance, alpha=alpha, device=device)
         if not found.fine:

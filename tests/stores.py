@@ -3,9 +3,9 @@
 import itertools
 import math
 
-from mibench.results.record import Record
-from mibench.results.statistics import CELL
-from mibench.results.store import Store
+from mibench.analysis.cells import CELL
+from mibench.store.record import Record
+from mibench.store.segments import Store
 
 SCRIPT = "<script>alert('no')</script> & \"more\""
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import mibench
-from mibench.results.record import FIELDS
+from mibench.store.record import FIELDS
 
 GRID = {"dim": 2, "mi": [0.5, 1], "n": [4], "steps": 3, "seeds": 3, "device": "cpu"}
 

@@ -15,14 +15,15 @@ from typer.testing import CliRunner
 
 import mibench
 from mibench import estimators
-from mibench.api import checking, freezing
+from mibench.analysis.regression import CHANGED, NOT_DETERMINISTIC
+from mibench.api import check as checking
+from mibench.api import freezing
 from mibench.cli import app
 from mibench.estimators.infonce import InfoNCE
 from mibench.estimators.nwj import NWJ
 from mibench.registry import Entry
-from mibench.results import baseline as baselines
-from mibench.results import regression_reports
-from mibench.results.regression import CHANGED, NOT_DETERMINISTIC
+from mibench.reports import regression_reports
+from mibench.store import baseline as baselines
 
 TINY = ["-e", "infonce,nwj", "--dim", "2", "--mi", "0.5", "-n", "8", "--steps", "5", "--seeds", "12"]
 TINY += ["--device", "cpu", "-q"]

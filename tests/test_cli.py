@@ -10,9 +10,9 @@ import time
 import pytest
 from typer.testing import CliRunner
 
+from mibench.analysis.cells import CELL
 from mibench.cli import app
-from mibench.results.record import FIELDS, SCHEMA
-from mibench.results.statistics import CELL
+from mibench.store.record import FIELDS, SCHEMA
 
 SMALL = ["--dim", "2", "--mi", "0.5,1", "-n", "4,8", "--steps", "3", "--seeds", "2", "--device", "cpu"]
 OUTPUTS = {
@@ -321,7 +321,8 @@ def test_help_and_lists_do_not_import_torch(words):
 def test_reading_results_does_not_import_torch(out):
     run(out, *SMALL)
     code = (
-        "import sys\nfrom mibench.results import figures, record, statistics, store, tables\n"
+        "import sys\nfrom mibench.analysis import cells\nfrom mibench.reports import figures, tables\n"
+        "from mibench.store import record, segments\n"
         "frame = record.to_frame(store.Store(sys.argv[1]).load().values())\n"
         "tables.table(statistics.summarise(frame))\nassert 'torch' not in sys.modules"
     )

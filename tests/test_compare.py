@@ -7,9 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 import mibench
-from mibench.api import reproducing
+from mibench.api import reproduce as reproducing
 from mibench.cli import app
-from mibench.results.store import Store
+from mibench.store.segments import Store
 
 SMALL = ["--dim", "2", "--mi", "0.5,1", "-n", "4", "--steps", "3", "--seeds", "8", "--device", "cpu", "-q"]
 SUITE = """

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import mibench
-from mibench import critics
+from mibench.models import critics
 
 RUNS, N, DIM_X, DIM_Y = 3, 5, 4, 6
 

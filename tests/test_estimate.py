@@ -10,7 +10,7 @@ import torch
 from typer.testing import CliRunner
 
 import mibench
-from mibench.api.estimating import interval
+from mibench.api.estimate import interval
 from mibench.cli import app
 
 QUICK = {"n": 8, "steps": 30, "seeds": 3, "device": "cpu"}
@@ -67,7 +67,7 @@ def test_columns_of_one_dimension_are_columns():
 
 
 def test_n_grows_with_the_data_up_to_500():
-    from mibench.api.estimating import prepare
+    from mibench.api.estimate import prepare
 
     assert prepare(*gaussian(1000)).n == 50
     assert prepare(*gaussian(20_000)).n == 500

@@ -6,7 +6,8 @@ import sys
 import pytest
 
 import mibench
-from mibench import critics, estimators, tasks
+from mibench import estimators, tasks
+from mibench.models import critics
 from mibench.registry import split_names
 
 

@@ -12,13 +12,13 @@ from stores import SCRIPT, by_horizon, by_temperature, collapsed, failure, grid,
 from typer.testing import CliRunner
 
 import mibench
-from mibench.api.citations import Citations
-from mibench.api.methods import methods
-from mibench.api.reporting import gather
+from mibench.analysis.cells import summarise
+from mibench.api.report import gather
 from mibench.cli import app
-from mibench.results import tables
-from mibench.results.record import to_frame
-from mibench.results.statistics import summarise
+from mibench.reports import tables
+from mibench.reports.citations import Citations
+from mibench.reports.methods import methods
+from mibench.store.record import to_frame
 
 
 class Page(HTMLParser):

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from mibench import critics, encoders, estimators, protocols, tasks
+from mibench import encoders, estimators, protocols, tasks
+from mibench.models import critics
 from mibench.spec import KEY_VERSION, RunSpec, grid
 
 

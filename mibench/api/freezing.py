@@ -13,15 +13,16 @@ from typing import Any
 import torch
 
 import mibench
-from mibench import critics, encoders, estimators, protocols, tasks
-from mibench.api import planning
-from mibench.api.planning import Plan
+from mibench import encoders, estimators, protocols, tasks
+from mibench.api import plan as planning
+from mibench.api.plan import Plan
 from mibench.errors import UsageError
+from mibench.models import critics
 from mibench.registry import Choice, Registry, real_number, whole_number
-from mibench.results.baseline import Baseline, FrozenCell
-from mibench.results.record import Record
-from mibench.results.tables import setting
+from mibench.reports.tables import setting
 from mibench.spec import NO_ENCODER, PRECISIONS, SCHEDULES, RunSpec
+from mibench.store.baseline import Baseline, FrozenCell
+from mibench.store.record import Record
 
 _REGISTRIES: dict[str, Registry[Any]] = {
     "estimator": estimators.registry,
@@ -31,7 +32,7 @@ _REGISTRIES: dict[str, Registry[Any]] = {
     "protocol": protocols.registry,
 }
 
-_AROUND = ("api", "commands", "results", "baselines")
+_AROUND = ("api", "commands", "store", "analysis", "reports", "baselines")
 """Folders of the package that make no numbers: a baseline is of the same sources whatever is in them."""
 
 _NO_ENCODER = {"name": NO_ENCODER, "options": {}}

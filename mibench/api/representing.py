@@ -11,8 +11,8 @@ from mibench import __version__, encoders
 from mibench.engine.encoding import Pair, TrainedEncoder, encoder_of, encoder_packs, represent, train_encoders
 from mibench.engine.plan import task_itself
 from mibench.registry import Choice
-from mibench.results.encoder_store import EncoderStore
 from mibench.spec import EncoderSpec, RunSpec
+from mibench.store.encoders import EncoderStore
 from mibench.tasks.base import Task
 
 

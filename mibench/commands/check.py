@@ -14,7 +14,7 @@ from mibench.commands.grids import end_with_failures, train
 from mibench.errors import UsageError
 
 if TYPE_CHECKING:
-    from mibench.api.checking import Check
+    from mibench.api.check import Check
 
 FORMATS = ("text", "github")
 
@@ -97,8 +97,10 @@ def check(
     gives another number. The grid is that of the baseline; with --save it is given by the options from
     --estimator to --precision. Exit status: 0 fine, 1 a cell fails, 2 bad usage, 130 interrupted.
     """
-    from mibench.api import checking, freezing, planning
-    from mibench.results import baseline as baselines
+    from mibench.api import check as checking
+    from mibench.api import freezing
+    from mibench.api import plan as planning
+    from mibench.store import baseline as baselines
 
     planning.one_of(form, "format", FORMATS)
     limits = checking.limits_of(tolerance, alpha)
@@ -149,9 +151,10 @@ def _refuse_beside_save(**given: object) -> None:
 
 
 def _save(path: Path, given: dict[str, Any], alpha: float, device: str, quiet: bool) -> None:
-    from mibench.api import freezing, planning
-    from mibench.results import baseline as baselines
-    from mibench.results.significance import seeds_needed
+    from mibench.analysis.significance import seeds_needed
+    from mibench.api import freezing
+    from mibench.api import plan as planning
+    from mibench.store import baseline as baselines
 
     baselines.writable(path)
     planned = planning.plan(**freezing.grid_of(given), device=device)
@@ -170,7 +173,7 @@ def _save(path: Path, given: dict[str, Any], alpha: float, device: str, quiet: b
 
 
 def _show(found: Check, form: str, junit: Path | None, as_json: bool) -> None:
-    from mibench.results import regression_reports as reports
+    from mibench.reports import regression_reports as reports
 
     if junit is not None:
         junit.write_text(reports.junit(found.verdicts), "utf-8")

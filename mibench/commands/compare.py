@@ -14,7 +14,7 @@ from mibench.commands.grids import dry_run as show_plan
 from mibench.commands.grids import end_with_failures, run_grid
 
 if TYPE_CHECKING:
-    from mibench.results.comparison import Comparison
+    from mibench.analysis.comparison import Comparison
 
 
 @explained
@@ -54,11 +54,12 @@ def compare(
     Runs what is missing in --out. Writes tables (CSV, Markdown, LaTeX with booktabs and siunitx) and figures.
     Exit status: 0 fine, 1 some runs failed, 2 bad usage, 130 interrupted.
     """
-    from mibench.api import comparing, planning
-    from mibench.api.running import RERUN
-    from mibench.results.comparison import compare as compare_records
-    from mibench.results.record import to_frame
-    from mibench.results.statistics import UNITS
+    from mibench.analysis.cells import UNITS
+    from mibench.analysis.comparison import compare as compare_records
+    from mibench.api import compare as comparing
+    from mibench.api import plan as planning
+    from mibench.api.run import RERUN
+    from mibench.store.record import to_frame
 
     planning.one_of(rerun, "rerun", RERUN)
     planning.one_of(unit, "unit", UNITS)
@@ -89,7 +90,7 @@ def compare(
     records = run_grid(planned, out, rerun, quiet)
     if records:
         comparison = compare_records(to_frame(records), level)
-        from mibench.results.output import write_comparison  # seaborn takes two seconds to import
+        from mibench.reports.output import write_comparison  # seaborn takes two seconds to import
 
         paths = write_comparison(comparison, out, unit)
         say(f"Written to {out}: {', '.join(path.name for path in paths)}")
@@ -98,9 +99,9 @@ def compare(
 
 
 def _show(comparison: Comparison, unit: str, as_json: bool) -> None:
-    from mibench.results.comparison_tables import cells_table, pairs_table
-    from mibench.results.record import SCHEMA, to_json
-    from mibench.results.statistics import in_unit
+    from mibench.analysis.cells import in_unit
+    from mibench.reports.comparison_tables import cells_table, pairs_table
+    from mibench.store.record import SCHEMA, to_json
 
     if as_json:
         content = {

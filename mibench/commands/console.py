@@ -13,7 +13,7 @@ import typer
 from mibench.errors import StoreWarning, UsageError
 
 if TYPE_CHECKING:
-    from mibench.results.tables import Table
+    from mibench.reports.tables import Table
 
 P = ParamSpec("P")
 

@@ -12,7 +12,7 @@ from mibench.commands import options
 from mibench.commands.console import ANSWERED_NO, Debug, Json, Quiet, explained, progress, say, show_table
 
 if TYPE_CHECKING:
-    from mibench.api.estimating import Estimates
+    from mibench.api.estimate import Estimates
 
 
 @explained
@@ -62,8 +62,10 @@ def estimate(
     Each seed splits the rows into train, validation and test (60/20/20); the value is from the test rows,
     which no critic has seen. Exit status: 0 fine, 1 some runs failed, 2 bad usage, 130 interrupted.
     """
-    from mibench.api import datafiles, estimating, planning
-    from mibench.results.statistics import UNITS
+    from mibench.analysis.cells import UNITS
+    from mibench.api import datafiles
+    from mibench.api import estimate as estimating
+    from mibench.api import plan as planning
 
     planning.one_of(unit, "unit", UNITS)
     values_x, values_y = datafiles.read(data, _names(x), _names(y))
@@ -94,9 +96,9 @@ def _names(texts: list[str] | None) -> list[str] | None:
 
 
 def _show(found: Estimates, unit: str, as_json: bool) -> None:
-    from mibench.results.estimates import table
-    from mibench.results.record import SCHEMA, to_json
-    from mibench.results.statistics import in_unit
+    from mibench.analysis.cells import in_unit
+    from mibench.reports.estimates import table
+    from mibench.store.record import SCHEMA, to_json
 
     shown = in_unit(found.table, unit)
     if as_json:

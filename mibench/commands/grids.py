@@ -12,18 +12,18 @@ import typer
 from mibench.commands.console import ANSWERED_NO, INTERRUPTED, progress, say
 
 if TYPE_CHECKING:
-    from mibench.api import Plan
-    from mibench.api.running import Append
-    from mibench.results.encoder_store import EncoderStore
-    from mibench.results.record import Record
+    from mibench.api.plan import Plan
+    from mibench.api.run import Append
     from mibench.spec import RunSpec
+    from mibench.store.encoders import EncoderStore
+    from mibench.store.record import Record
 
 
 def dry_run(planned: Plan, out: Path, rerun: str, as_json: bool) -> None:
     """Show what a grid would take, given what is finished in a store."""
-    from mibench.api.running import cost, select
-    from mibench.results.encoder_store import EncoderStore
-    from mibench.results.store import Store
+    from mibench.api.run import cost, select
+    from mibench.store.encoders import EncoderStore
+    from mibench.store.segments import Store
 
     estimate = cost(planned, select(planned, Store(out).load(), rerun), EncoderStore(out))
     if as_json:
@@ -44,9 +44,9 @@ def dry_run(planned: Plan, out: Path, rerun: str, as_json: bool) -> None:
 
 def run_grid(planned: Plan, out: Path, rerun: str, quiet: bool) -> list[Record]:
     """Run what a store does not have of a grid, and return the records of all that there now are."""
-    from mibench.api.running import kept, select
-    from mibench.results.encoder_store import EncoderStore
-    from mibench.results.store import Store
+    from mibench.api.run import kept, select
+    from mibench.store.encoders import EncoderStore
+    from mibench.store.segments import Store
 
     store = Store(out)
     known = store.load()
@@ -79,7 +79,7 @@ def train(
 ) -> list[Record]:
     """Train the encoders that runs need, then their critics, each behind a bar, and return all records."""
     from mibench.api.representing import Pairs, encoder_steps, missing_encoders
-    from mibench.api.running import execute
+    from mibench.api.run import execute
 
     missing = missing_encoders(selected, encoder_store)
     if encoder_steps(missing):

@@ -90,7 +90,7 @@ def _show_facts(facts: dict[str, Any]) -> None:
 @explained
 def info(as_json: Json = False, debug: Debug = False) -> None:
     """Show versions, devices, threads and plug-ins."""
-    from mibench.api.running import environment
+    from mibench.api.run import environment
 
     facts = environment()
     if as_json:
@@ -102,7 +102,8 @@ def info(as_json: Json = False, debug: Debug = False) -> None:
 
 
 def _registries() -> dict[str, Registry[Any]]:
-    from mibench import critics, encoders, estimators, protocols, tasks
+    from mibench import encoders, estimators, protocols, tasks
+    from mibench.models import critics
 
     return {
         "estimator": estimators.registry,

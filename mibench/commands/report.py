@@ -37,7 +37,7 @@ def report(
     The page is one file that needs no network. Several stores make one report; where they have results of the
     same run that disagree, nothing is written. Exit status: 0 fine, 2 bad usage.
     """
-    from mibench.api import reporting
+    from mibench.api import report as reporting
 
     if out == "-":
         typer.echo(reporting.report(*stores, format=format, unit=unit), nl=False)

@@ -48,11 +48,13 @@ def reproduce(
     Finished runs stay in --out and are not run again; --dry-run says how long it takes. Exit status: 0 fine,
     1 some runs failed, 2 bad usage, 130 interrupted.
     """
-    from mibench.api import planning, reproducing
-    from mibench.api.running import RERUN
-    from mibench.results import reproduction
-    from mibench.results.record import to_frame
-    from mibench.results.statistics import UNITS
+    from mibench.analysis import reproduction
+    from mibench.analysis.cells import UNITS
+    from mibench.api import plan as planning
+    from mibench.api import reproduce as reproducing
+    from mibench.api.run import RERUN
+    from mibench.reports import reproduction_tables
+    from mibench.store.record import to_frame
 
     planning.one_of(rerun, "rerun", RERUN)
     planning.one_of(unit, "unit", UNITS)
@@ -64,11 +66,11 @@ def reproduce(
         return
     records = run_grid(planned, out, rerun, quiet)
     if records:
-        from mibench.results.output import write_reproduction  # seaborn takes two seconds to import
+        from mibench.reports.output import write_reproduction  # seaborn takes two seconds to import
 
         named = chosen.named(to_frame(records))
         rows = reproduction.beside(named, published)
-        shown = reproduction.table(rows, list(chosen.notes), unit)
+        shown = reproduction_tables.table(rows, list(chosen.notes), unit)
         paths = write_reproduction(rows, shown, named, out, chosen.title, unit)
         if not any(path.stem.startswith("staircase") for path in paths):
             say("No curves are stored beside these runs, so no staircase is drawn: --rerun all makes them.")
@@ -81,7 +83,7 @@ def reproduce(
 
 
 def _show_json(rows: pd.DataFrame, unit: str) -> None:
-    from mibench.results.record import SCHEMA, to_json
-    from mibench.results.statistics import in_unit
+    from mibench.analysis.cells import in_unit
+    from mibench.store.record import SCHEMA, to_json
 
     typer.echo(json.dumps({"schema": SCHEMA, "rows": to_json(in_unit(rows, unit))}, allow_nan=False))

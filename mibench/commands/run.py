@@ -52,10 +52,10 @@ def run(
     Every list is comma-separated or repeated; the grid is every combination. Finished runs stay in --out
     and are not run again. Exit status: 0 fine, 1 some runs failed, 2 bad usage, 130 interrupted.
     """
-    from mibench.api import planning
-    from mibench.api.running import RERUN
-    from mibench.results.record import to_frame
-    from mibench.results.statistics import UNITS
+    from mibench.analysis.cells import UNITS
+    from mibench.api import plan as planning
+    from mibench.api.run import RERUN
+    from mibench.store.record import to_frame
 
     planning.one_of(rerun, "rerun", RERUN)
     planning.one_of(unit, "unit", UNITS)
@@ -84,7 +84,7 @@ def run(
     records = run_grid(planned, out, rerun, quiet)
     frame = to_frame(records)
     if records:
-        from mibench.results.output import write_tables  # seaborn takes two seconds to import
+        from mibench.reports.output import write_tables  # seaborn takes two seconds to import
 
         paths = write_tables(frame, out, unit)
         say(f"Written to {out}: {', '.join(path.name for path in paths)}")
@@ -94,11 +94,11 @@ def run(
 
 
 def _show_results(frame: pd.DataFrame, unit: str, as_json: bool) -> None:
-    from mibench.results import tables
-    from mibench.results.record import SCHEMA, to_json
-    from mibench.results.representations import representations
-    from mibench.results.representations import table as representations_table
-    from mibench.results.statistics import in_unit, summarise
+    from mibench.analysis.cells import in_unit, summarise
+    from mibench.analysis.representations import representations
+    from mibench.reports import tables
+    from mibench.reports.representation_tables import table as representations_table
+    from mibench.store.record import SCHEMA, to_json
 
     summary, encoded = summarise(frame), representations(frame)
     if as_json:

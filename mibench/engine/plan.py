@@ -10,9 +10,10 @@ from itertools import pairwise
 
 import torch
 
-from mibench import critics, encoders, estimators, protocols, tasks
-from mibench.critics.base import Critic
+from mibench import encoders, estimators, protocols, tasks
 from mibench.estimators.base import Estimator
+from mibench.models import critics
+from mibench.models.critics.base import Critic
 from mibench.protocols import Protocol, Samples, Staircase
 from mibench.registry import Choice
 from mibench.seeding import stream

@@ -1,7 +1,8 @@
 """Small grids for the engine's tests."""
 
-from mibench import critics, encoders, estimators, protocols, tasks
+from mibench import encoders, estimators, protocols, tasks
 from mibench.engine.plan import Pack
+from mibench.models import critics
 from mibench.spec import grid
 
 

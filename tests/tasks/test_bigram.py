@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import mibench
-from mibench import critics, tasks
+from mibench import tasks
+from mibench.models import critics
 
 
 def table(task):

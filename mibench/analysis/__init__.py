@@ -1,0 +1,1 @@
+"""What records say: cells, tests, comparisons and verdicts. Nothing here imports torch."""

@@ -1,0 +1,203 @@
+"""Has an estimator's bias changed? A baseline and the same runs done anew, compared cell by cell.
+
+The runs of a key have the same data and initial weights, then and now, so the differences are paired. A cell
+has changed where its mean difference is larger than a tolerance *and* more than chance: a sign-flip test over
+seeds, Holm over all cells.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mibench.analysis.significance import detectable, holm, seeds_needed, sign_flip
+
+Numbers = NDArray[np.float64]
+
+TOLERANCE_NATS = 0.02
+ALPHA = 0.01
+
+CEILING_SLACK_NATS = 1e-6
+"""An estimate at its ceiling may round to just above it."""
+
+FINE = "fine"
+CANNOT_DETECT = "cannot detect"
+CHANGED = "changed"
+ABOVE_CEILING = "above its ceiling"
+NEWLY_FAILING = "newly failing"
+NOT_DETERMINISTIC = "not deterministic"
+
+FAILING = (NEWLY_FAILING, ABOVE_CEILING, CHANGED, NOT_DETERMINISTIC)
+"""What fails a check, the gravest first."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a baseline beside the same cell run anew: an estimate a seed, None for a run that failed.
+
+    Attributes:
+        label: the cell in words.
+        settings: what it is, by the names of `mibench.analysis.cells.CELL`.
+        failures: why runs failed that are run anew, by seed.
+        ceiling_nats: the largest value that the read-out can return.
+    """
+
+    label: str
+    settings: Mapping[str, object]
+    seeds: Sequence[int]
+    before: Sequence[float | None]
+    now: Sequence[float | None]
+    failures: Mapping[int, str]
+    ceiling_nats: float | None
+
+    @property
+    def pairs(self) -> Numbers:
+        """The estimates of the seeds that finished both times, then and now: (2, seeds)."""
+        finished = [pair for pair in zip(self.before, self.now, strict=True) if None not in pair]
+        return np.array(finished, dtype=float).reshape(-1, 2).T
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be said of a cell.
+
+    Attributes:
+        status: `fine`, `cannot detect`, or what is wrong with it, the gravest of `FAILING`.
+        message: all that is to be said beside `fine`, in words.
+        before_nats, now_nats, change_nats, change_se_nats: means over the seeds that finished both times, and
+            the standard error of the change from the differences seed by seed; NaN where there are none.
+        p_holm: p-value of the change, adjusted for the number of cells.
+        detectable_nats: the smallest change that would have been found; the tolerance at least.
+    """
+
+    cell: Cell
+    status: str
+    message: str
+    before_nats: float
+    now_nats: float
+    change_nats: float
+    change_se_nats: float
+    p_holm: float
+    detectable_nats: float
+
+    @property
+    def failing(self) -> bool:
+        """Whether the check fails by this cell."""
+        return self.status in FAILING
+
+
+def compare(
+    cells: Sequence[Cell],
+    tolerance: float = TOLERANCE_NATS,
+    alpha: float = ALPHA,
+    *,
+    exact: bool = False,
+) -> list[Verdict]:
+    """Return a verdict on each cell.
+
+    Args:
+        cells: what was, and what is.
+        tolerance: a change of at most so many nats is none.
+        alpha: the probability that anything is called changed where nothing is.
+        exact: whether machine, versions and sources are the same, so that every number must be.
+    """
+    differences = [cell.pairs[1] - cell.pairs[0] for cell in cells]
+    adjusted = holm([sign_flip(values) for values in differences])
+    return [
+        _verdict(cell, values, p_value, tolerance, alpha / len(cells), len(cells), exact)
+        for cell, values, p_value in zip(cells, differences, adjusted, strict=True)
+    ]
+
+
+def _verdict(
+    cell: Cell,
+    differences: Numbers,
+    p_holm: float,
+    tolerance: float,
+    level: float,
+    tests: int,
+    exact: bool,
+) -> Verdict:
+    change, error = _mean(differences), _standard_error(differences)
+    least = _least_found(differences, tolerance, level)
+    found = {
+        NEWLY_FAILING: _newly_failing(cell),
+        ABOVE_CEILING: _above_ceiling(cell),
+        CHANGED: "",
+        NOT_DETERMINISTIC: _not_deterministic(cell) if exact else "",
+        CANNOT_DETECT: _cannot_detect(len(differences), least, tolerance, level),
+    }
+    if abs(change) > tolerance and p_holm <= level * tests:
+        found[CHANGED] = f"changed by {change:+.3f} ±{error:.3f} nats (p = {p_holm:.2g}, Holm over {tests})"
+    wrong = [status for status in FAILING if found[status]]
+    shown = wrong or ([CANNOT_DETECT] if found[CANNOT_DETECT] else [])
+    return Verdict(
+        cell=cell,
+        status=shown[0] if shown else FINE,
+        message="; ".join(found[status] for status in shown),
+        before_nats=_mean(cell.pairs[0]),
+        now_nats=_mean(cell.pairs[1]),
+        change_nats=change,
+        change_se_nats=error,
+        p_holm=p_holm,
+        detectable_nats=least,
+    )
+
+
+def _mean(values: Numbers) -> float:
+    return float(values.mean()) if len(values) else math.nan
+
+
+def _standard_error(values: Numbers) -> float:
+    return float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+
+
+def _least_found(differences: Numbers, tolerance: float, level: float) -> float:
+    """Return the smallest change that this test with this spread could have found."""
+    # In the direction of the change: then one above this is significant.
+    direction = math.copysign(1.0, _mean(differences))
+    return max(tolerance, detectable(direction * differences, level))
+
+
+def _newly_failing(cell: Cell) -> str:
+    new = [
+        seed
+        for seed, before, now in zip(cell.seeds, cell.before, cell.now, strict=True)
+        if before is not None and now is None
+    ]
+    if not new:
+        return ""
+    why = f": {cell.failures[new[0]]}" if new[0] in cell.failures else ""
+    return f"{len(new)} of {len(cell.seeds)} runs newly fail, the first at seed {new[0]}{why}"
+
+
+def _above_ceiling(cell: Cell) -> str:
+    highest = max((value for value in cell.now if value is not None), default=-math.inf)
+    if cell.ceiling_nats is None or highest <= cell.ceiling_nats + CEILING_SLACK_NATS:
+        return ""
+    return f"an estimate of {highest:.6f} nats is above its ceiling, {cell.ceiling_nats:.6f}"
+
+
+def _not_deterministic(cell: Cell) -> str:
+    pairs = list(zip(cell.before, cell.now, strict=True))
+    other = sum(before != now for before, now in pairs if now is not None)
+    if not other:
+        return ""
+    largest = np.abs(cell.pairs[1] - cell.pairs[0]).max(initial=0.0)
+    return (
+        f"not deterministic: {other} of {len(pairs)} numbers are not those of the baseline, by up to "
+        f"{largest:.2g} nats, on the same machine with the same versions"
+    )
+
+
+def _cannot_detect(seeds: int, least: float, tolerance: float, level: float) -> str:
+    if least <= tolerance:
+        return ""
+    if math.isinf(least):
+        return f"cannot detect any change: {seeds} paired seeds, {seeds_needed(1, level)} are needed"
+    enough = math.ceil(seeds * (least / tolerance) ** 2)
+    return f"cannot detect less than {least:.3f} nats; about {enough} seeds would do"

@@ -1,0 +1,171 @@
+"""The regression test of estimator bias: the runs of a baseline, done anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from mibench.analysis import regression
+from mibench.analysis.cells import CELL
+from mibench.analysis.regression import ALPHA, CANNOT_DETECT, TOLERANCE_NATS, Cell, Verdict
+from mibench.analysis.significance import seeds_needed
+from mibench.api.freezing import cells_of, failures_of, made_with, plan_of, unlike
+from mibench.api.plan import Plan
+from mibench.api.run import execute
+from mibench.errors import UsageError
+from mibench.registry import real_number
+from mibench.reports import regression_reports as reports
+from mibench.reports.tables import TITLES, Table, setting
+from mibench.store import baseline as baselines
+from mibench.store.baseline import REFERENCE, Baseline
+from mibench.store.record import Record
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a check has found.
+
+    Attributes:
+        baseline: its name or file.
+        verdicts: one a cell.
+        tolerance: a change of at most so many nats is none.
+        alpha: the probability of a false alarm.
+        differs: what is not as it was when the baseline was made; where nothing is, every number must be the
+            same.
+    """
+
+    baseline: str
+    verdicts: Sequence[Verdict]
+    tolerance: float
+    alpha: float
+    differs: Sequence[str]
+
+    @property
+    def failing(self) -> list[Verdict]:
+        """The cells by which the check fails."""
+        return [verdict for verdict in self.verdicts if verdict.failing]
+
+    @property
+    def fine(self) -> bool:
+        """Whether none fails."""
+        return not self.failing
+
+    @property
+    def seeds_needed(self) -> int:
+        """How many seeds the tests need at least to find anything."""
+        return seeds_needed(len(self.verdicts), self.alpha)
+
+    @property
+    def summary(self) -> str:
+        """The answer in one sentence."""
+        count, blind = len(self.verdicts), sum(v.status == CANNOT_DETECT for v in self.verdicts)
+        if not self.fine:
+            return f"{len(self.failing)} of {count} cells fail."
+        if blind:
+            return f"No cell fails; {blind} of {count} cannot detect a change as small as the tolerance."
+        return f"All {count} cells are fine."
+
+    def table(self) -> Table:
+        """Return the verdicts as a table."""
+        return reports.table(self.verdicts, self._notes())
+
+    def _notes(self) -> list[str]:
+        same = (
+            f"Not as it was when the baseline was made: {'; '.join(self.differs)}. Numbers may differ."
+            if self.differs
+            else "Machine, versions and sources are those of the baseline: every number must be the same."
+        )
+        return [
+            "In nats. Change: mean difference on the same data, seed by seed, ± its standard error.",
+            f"It fails a cell above {self.tolerance:g} nats with p (sign-flip, Holm) at most {self.alpha:g}.",
+            same,
+        ]
+
+
+def check(
+    baseline: Path | str = REFERENCE,
+    *,
+    tolerance: float | str = TOLERANCE_NATS,
+    alpha: float | str = ALPHA,
+    device: str = "auto",
+) -> Check:
+    """Run the cells of a baseline anew and compare them with it, seed by seed.
+
+        assert mibench.check("baseline.json").fine
+
+    Args:
+        baseline: a file that `mibench check --save` made, or the name of a shipped one: "reference".
+        tolerance: a change of at most so many nats is none.
+        alpha: the probability that anything is called changed where nothing is.
+        device: "auto", "cpu", "cuda" or "cuda:1".
+
+    Raises:
+        UsageError: the baseline cannot be read, or is of an incompatible version; it names what differs.
+    """
+    limits = limits_of(tolerance, alpha)
+    frozen = baselines.read(baselines.find(baseline))
+    with as_made(frozen):
+        planned = plan_of(frozen, str(baseline), device)
+        return judge(frozen, str(baseline), planned, execute(planned, planned.specs, {}), *limits)
+
+
+@contextmanager
+def as_made(frozen: Baseline) -> Iterator[None]:
+    """Let torch have as many threads as when a baseline was made: sums may depend on their number."""
+    before, then = torch.get_num_threads(), frozen.made_with.get("threads")
+    torch.set_num_threads(then if isinstance(then, int) and then > 0 else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def limits_of(tolerance: float | str, alpha: float | str) -> tuple[float, float]:
+    """Return tolerance and alpha, or raise a UsageError."""
+    nats, level = real_number(tolerance, "tolerance"), real_number(alpha, "alpha")
+    if nats < 0:
+        raise UsageError(f"tolerance must not be negative, and {nats:g} is.", "Give it in nats, as 0.02.")
+    if not 0 < level < 1:
+        raise UsageError(f"alpha must lie between 0 and 1, not {level:g}.", "0.01 is usual.")
+    return nats, level
+
+
+def judge(
+    frozen: Baseline,
+    name: str,
+    planned: Plan,
+    records: Iterable[Record],
+    tolerance: float = TOLERANCE_NATS,
+    alpha: float = ALPHA,
+) -> Check:
+    """Return what the records of a baseline's plan say of its cells."""
+    by_key = {record.key: record for record in records}
+    found = [[by_key[spec.key] for spec in specs] for specs in cells_of(planned.specs)]
+    cells = _compared(frozen, found)
+    differs = unlike(frozen.made_with, made_with(planned))
+    verdicts = regression.compare(cells, tolerance, alpha, exact=not differs)
+    return Check(name, verdicts, tolerance, alpha, differs)
+
+
+def _compared(frozen: Baseline, found: Sequence[Sequence[Record]]) -> list[Cell]:
+    """Return a baseline's cells with their new records; labels have the settings that vary."""
+    settings = [{name: getattr(records[0], name) for name in CELL} for records in found]
+    varying = [name for name in CELL[1:] if len({cell[name] for cell in settings}) > 1]
+    return [
+        Cell(
+            label=", ".join(
+                [str(cell["estimator"]), *(f"{TITLES[name]} {setting(cell[name])}" for name in varying)]
+            ),
+            settings=cell,
+            seeds=frozen.seeds,
+            before=was.estimates,
+            now=[record.estimate_nats for record in records],
+            failures=failures_of(records),
+            ceiling_nats=records[0].ceiling_nats,
+        )
+        for cell, was, records in zip(settings, frozen.cells, found, strict=True)
+    ]

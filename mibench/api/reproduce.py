@@ -1,0 +1,217 @@
+"""Reproducing a paper: a suite is a TOML file with its protocol, and its published numbers if it has any."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mibench import estimators
+from mibench.api.plan import OneOrMore, Plan, chosen_estimators, plan
+from mibench.errors import UsageError, unknown
+from mibench.registry import parse, split_names
+
+SUITES = Path(__file__).parents[1] / "suites"
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A published protocol.
+
+    Attributes:
+        critics: the critics' names in the paper, and ours with their options.
+        published: path of a CSV table beside the file, with columns estimator, critic, true_mi_nats,
+            estimate_nats, reading_error_nats.
+        notes: what a reader of the numbers should know.
+        seeds: how many there are unless a user says otherwise.
+    """
+
+    title: str
+    estimators: list[str]
+    task: str
+    n: int
+    critics: dict[str, str]
+    reference: str = ""
+    published: str | None = None
+    notes: list[str] = field(default_factory=list)
+    dim: int | None = None
+    mi: list[float] | None = None
+    protocol: str = "stream"
+    samples: int | None = None
+    steps: int | None = None
+    lr: float | None = None
+    schedule: str | None = None
+    seeds: int = 3
+    folder: Path = SUITES
+
+    def plan(
+        self,
+        critic: Sequence[str] | None = None,
+        only: Sequence[str] | None = None,
+        seeds: OneOrMore[int | str] | None = None,
+        device: str = "auto",
+    ) -> Plan:
+        """Return the plan of the suite, or of some of its critics and estimators.
+
+        Raises:
+            UsageError: a critic or estimator that it does not have, or a mistake in the file.
+        """
+        return plan(
+            self._only(only),
+            self.task,
+            dim=self.dim,
+            mi=self.mi,
+            n=self.n,
+            critic=[self.critics[name] for name in self._critics(critic)],
+            protocol=self.protocol,
+            samples=self.samples,
+            steps=self.steps,
+            lr=self.lr,
+            schedule=self.schedule,
+            seeds=self.seeds if seeds is None else seeds,
+            device=device,
+        )
+
+    def named(self, records: pd.DataFrame) -> pd.DataFrame:
+        """Return records with a column `critic_name`: what the paper calls their critics."""
+        from mibench.models import critics
+
+        names = {critics.registry.choose(ours).label: name for name, ours in self.critics.items()}
+        return records.assign(critic_name=records["critic"].map(names))
+
+    def published_numbers(self) -> pd.DataFrame | None:
+        """Return the published numbers, None if there are none.
+
+        Raises:
+            UsageError: the table is not there, or lacks a column.
+        """
+        if self.published is None:
+            return None
+        path = self.folder / self.published
+        try:
+            table = pd.read_csv(path)
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"Cannot read the published numbers {str(path)!r}: {error}.",
+                "It is a CSV file, named by its path from the suite's folder.",
+            ) from None
+        needed = {"estimator", "critic", *_NUMBERS}
+        if not needed <= set(table):
+            raise UsageError(
+                f"{str(path)!r} lacks {', '.join(sorted(needed - set(table)))}.",
+                f"Its columns are {', '.join(sorted(needed))}.",
+            )
+        try:
+            numbers = table.astype(dict.fromkeys(_NUMBERS, float))
+        except ValueError as error:
+            raise UsageError(f"{str(path)!r} has a value that is no number: {error}.", "Mend it.") from None
+        return self._matched(numbers.assign(estimator=[_label(name) for name in numbers["estimator"]]), path)
+
+    def _matched(self, published: pd.DataFrame, path: Path) -> pd.DataFrame:
+        """Return the published numbers, if each is of a critic and an estimator of the suite, once."""
+        have = {choice.label for choice in chosen_estimators(self.estimators)}
+        for row in published.to_dict("records"):
+            if row["estimator"] not in have:
+                raise unknown(f"estimator in {str(path)!r}:", row["estimator"], have, "The suite lacks it.")
+            if row["critic"] not in self.critics:
+                raise unknown(f"critic in {str(path)!r}:", row["critic"], self.critics, "The suite lacks it.")
+        twice = published[published.duplicated(["estimator", "critic", "true_mi_nats"])]
+        if len(twice):
+            raise UsageError(f"{str(path)!r} has two numbers for {twice.iloc[0]['estimator']}.", "Keep one.")
+        return published
+
+    def _critics(self, wanted: Sequence[str] | None) -> list[str]:
+        for name in wanted or ():
+            if name not in self.critics:
+                raise unknown(
+                    "critic of this suite", name, self.critics, f"It has {', '.join(self.critics)}."
+                )
+        return list(dict.fromkeys(wanted or self.critics))
+
+    def _only(self, wanted: Sequence[str] | None) -> list[str]:
+        """Return the labels of the estimators that are wanted, by label or by family."""
+        have = [choice.label for choice in chosen_estimators(self.estimators)]
+        names = [name for text in wanted or () for name in split_names(text)]
+        found = []
+        for name in names:
+            family, options = parse(name, "estimator")
+            of_family = [label for label in have if parse(label, "estimator")[0] == family]
+            of_name = [label for label in of_family if label == _label(name)] if options else of_family
+            if not of_name:
+                raise unknown("estimator of this suite", name, have, f"It has {', '.join(have)}.")
+            found += of_name
+        return list(dict.fromkeys(found)) or have
+
+
+def _label(name: str) -> str:
+    """Return what tables call the estimator of that name: "smile" for "smile[tau=5]"."""
+    return estimators.registry.choose(str(name)).label
+
+
+def suites() -> list[str]:
+    """Return the names of the suites that come with the package."""
+    return sorted(path.stem for path in SUITES.glob("*.toml"))
+
+
+def load(name: str) -> Suite:
+    """Return a suite of the package by its name, or another by the path of its file.
+
+    Raises:
+        UsageError: there is none, it cannot be read, or it has an unknown key or lacks one.
+    """
+    path = SUITES / f"{name}.toml" if name in suites() else Path(name)
+    if not path.is_file():
+        raise unknown(
+            "suite", name, suites(), f"There are {', '.join(suites())}; or give the path of a file."
+        )
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"Cannot read the suite {str(path)!r}: {error}.", "It is a TOML file.") from None
+    return Suite(**_checked(content, path), folder=path.parent)
+
+
+def _checked(content: dict[str, Any], path: Path) -> dict[str, Any]:
+    keys = [field.name for field in fields(Suite) if field.name != "folder"]
+    for key in content:
+        if key not in keys:
+            raise unknown(f"key of the suite {str(path)!r}:", key, keys, f"Its keys are {', '.join(keys)}.")
+    for key in ("title", "estimators", "task", "n", "critics"):
+        if key not in content:
+            raise UsageError(f"The suite {str(path)!r} has no {key!r}.", f"Add {key} = ... to it.")
+    for key, value in content.items():
+        if not isinstance(value, _TYPES[key]) or isinstance(value, bool):
+            raise UsageError(
+                f"{key} of the suite {str(path)!r} cannot be {value!r}.", f"It is {_NAMES[_TYPES[key]]}."
+            )
+    for key in ("estimators", "notes"):
+        if not all(isinstance(item, str) for item in content.get(key, [])):
+            raise UsageError(f"{key} of the suite {str(path)!r} has an item that is no text.", "Quote it.")
+    if not content["critics"] or not all(re.fullmatch(r"[\w.-]+", name) for name in content["critics"]):
+        raise UsageError(
+            f"The table of critics of the suite {str(path)!r} is empty, or has a name with odd letters.",
+            'Add to [critics] lines such as separable = "separable[layers=3]".',
+        )
+    return content
+
+
+_NUMBERS = ("true_mi_nats", "estimate_nats", "reading_error_nats")
+_NAMES: dict[Any, str] = {
+    str: "a text",
+    int: "a whole number",
+    list: "a list",
+    dict: "a table",
+    (int, float): "a number",
+}
+_TYPES: dict[str, Any] = {
+    **dict.fromkeys(("title", "reference", "published", "task", "protocol", "schedule"), str),
+    **dict.fromkeys(("n", "dim", "samples", "steps", "seeds"), int),
+    **dict.fromkeys(("estimators", "mi", "notes"), list),
+    "critics": dict,
+    "lr": (int, float),
+}

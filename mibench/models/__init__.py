@@ -1,0 +1,1 @@
+"""Families of functions with parameters: what is trained."""

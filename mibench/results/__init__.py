@@ -1,1 +1,0 @@
-"""Results without torch: records, the store, statistics, tables and figures."""

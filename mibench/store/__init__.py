@@ -1,0 +1,1 @@
+"""What is kept: records, curves, encoders and baselines. Nothing here imports torch."""

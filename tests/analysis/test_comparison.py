@@ -1,0 +1,223 @@
+"""Comparisons whose outcome is known: paired differences, what is best, and what cannot be told."""
+
+import math
+
+import numpy as np
+import pytest
+from records import failed, record
+from scipy import stats
+
+from mibench.analysis.cells import summarise
+from mibench.analysis.comparison import CANNOT_TELL, compare
+from mibench.reports import comparison_tables, figures
+from mibench.reports.figures.style import FAMILIES, MARKERS, looks
+from mibench.store.record import to_frame
+
+SEEDS = 12
+
+
+def records(errors, level=4.0, seeds=SEEDS, noise=0.01):
+    """Estimators with the given bias at one level; they share the noise of a seed's data."""
+    shared = np.random.default_rng(0).normal(0, 0.2, seeds)
+    own = np.random.default_rng(1)
+    return [
+        record(
+            f"{name}-{level}-{seed}",
+            estimator=name,
+            seed=seed,
+            true_mi_nats=level,
+            estimate_nats=level + bias + 0.1 * shared[seed] + noise * own.normal(),
+        )
+        for name, bias in errors.items()
+        for seed in range(seeds)
+    ]
+
+
+def test_pairs_are_compared_seed_by_seed():
+    frame = to_frame(records({"a": -0.5, "b": -0.4}))
+    (row,) = compare(frame).pairs.to_dict("records")
+    a, b = (frame[frame["estimator"] == name]["estimate_nats"].to_numpy() for name in "ab")
+    assert row["seeds"] == SEEDS
+    assert row["difference_nats"] == pytest.approx((a - b).mean())
+    assert row["difference_se_nats"] == pytest.approx(stats.sem(a - b))
+    assert row["difference_se_nats"] < stats.sem(a)  # the shared data cancel
+    squares = (a - 4) ** 2 - (b - 4) ** 2
+    test = stats.permutation_test((squares,), np.mean, permutation_type="samples", n_resamples=np.inf)
+    assert row["p"] == pytest.approx(test.pvalue)
+    assert row["verdict"] == "b nearer"
+
+
+def test_nearer_means_nearer_the_truth_and_not_larger():
+    over = compare(to_frame(records({"low": -0.1, "high": 0.5}))).pairs.iloc[0]
+    assert over["verdict"] == "low nearer"
+    assert over["difference_nats"] < 0
+    assert over["rmse_difference_nats"] < 0
+
+
+def test_best_are_the_smallest_rmse_and_all_that_are_not_significantly_larger():
+    cells = compare(to_frame(records({"far": -0.5, "near": -0.1, "as_near": -0.101}))).cells
+    assert dict(zip(cells["estimator"], cells["best"], strict=True)) == {
+        "far": False,
+        "near": True,
+        "as_near": True,
+    }
+
+
+def test_with_too_few_seeds_nothing_can_be_told_and_how_many_would_do_is_said():
+    few = compare(to_frame(records({"a": -0.5, "b": -0.1, "c": 0.3}, seeds=4)))
+    assert set(few.pairs["verdict"]) == {CANNOT_TELL}
+    assert few.cells["best"].all()
+    assert few.seeds_needed == math.ceil(1 + math.log2(3 / 0.05)) == 7
+    told = compare(to_frame(records({"a": -0.5, "b": -0.1, "c": 0.3}, seeds=few.seeds_needed)))
+    assert CANNOT_TELL not in set(told.pairs["verdict"])
+    notes = " ".join(comparison_tables.pairs_table(few).notes)
+    assert "7 seeds would do" in notes
+
+
+def test_holm_is_over_the_whole_table():
+    frame = to_frame(records({"a": -0.5, "b": -0.4}) + records({"a": -0.5, "b": -0.4}, level=6.0))
+    pairs = compare(frame).pairs
+    assert len(pairs) == 2
+    assert pairs["p_holm"].min() == pytest.approx(2 * pairs["p"].min())
+
+
+def test_a_table_of_equals_rarely_has_a_difference():
+    generator = np.random.default_rng(5)
+    alarms = 0
+    for _ in range(100):
+        rows = [
+            record(f"{name}{seed}", estimator=name, seed=seed, estimate_nats=3 + generator.normal(0, 0.1))
+            for name in "abcd"
+            for seed in range(9)
+        ]
+        alarms += compare(to_frame(rows)).pairs["verdict"].str.endswith("nearer").any()
+    assert alarms <= 5 + 2 * math.sqrt(5)
+
+
+def test_only_seeds_that_both_finished_are_compared_and_failures_are_counted():
+    rows = records({"a": -0.5, "b": -0.4})
+    rows[3] = failed("x", estimator="a", seed=3)
+    comparison = compare(to_frame(rows))
+    assert comparison.pairs["seeds"].item() == SEEDS - 1
+    assert list(comparison.cells["failed"]) == [1, 0]
+    lost = compare(to_frame([failed(f"x{seed}", estimator="a", seed=seed) for seed in range(3)] + rows[12:]))
+    assert lost.pairs["verdict"].item() == CANNOT_TELL
+    assert list(lost.cells["best"]) == [False, True]
+
+
+def test_cost_is_of_one_run():
+    cells = compare(to_frame(records({"a": -0.5, "b": -0.4}))).cells
+    assert list(cells["score_evaluations"]) == [1000 * 64**2] * 2
+    assert list(cells["seconds_per_1000_steps"]) == [1.0, 1.0]
+
+
+def test_cost_is_of_a_whole_training_however_many_read_it_out():
+    rows = [
+        record(f"{name}{level}", estimator=name, training="t", true_mi_nats=level, wall_s=0.5)
+        for name in ("js", "smile")
+        for level in (2.0, 4.0)
+    ]
+    cells = compare(to_frame(rows)).cells
+    assert set(cells["seconds_per_1000_steps"]) == {2.0}
+    on_samples = [record(name, estimator=name, protocol="samples", samples=100) for name in "ab"]
+    assert compare(to_frame(on_samples)).cells["score_evaluations"].isna().all()
+
+
+def test_a_few_lucky_runs_are_not_the_best():
+    rows = records({"a": -0.5, "b": 0.0})
+    rows[SEEDS + 1 :] = [failed(f"x{seed}", estimator="b", seed=seed) for seed in range(1, SEEDS)]
+    cells = compare(to_frame(rows)).cells.set_index("estimator")
+    assert cells.loc["b", "rmse_nats"] < cells.loc["a", "rmse_nats"]
+    assert cells["best"].to_dict() == {"a": True, "b": False}
+
+
+def test_jackknife_errors_are_close_to_what_theory_says():
+    generator = np.random.default_rng(7)
+    seeds, spread = 400, 0.3
+    rows = [
+        record(f"{seed}", seed=seed, estimate_nats=3.0 + generator.normal(0, spread)) for seed in range(seeds)
+    ]
+    cell = summarise(to_frame(rows)).iloc[0]
+    assert cell["std_se_nats"] == pytest.approx(spread / math.sqrt(2 * (seeds - 1)), rel=0.15)
+    assert cell["rmse_se_nats"] == pytest.approx(spread / math.sqrt(seeds), rel=0.15)  # bias 1 >> spread
+
+
+def test_tables_and_latex_show_every_cell():
+    comparison = compare(to_frame(records({"smile[tau=1]": -0.5, "b_c": -0.4, "far": 2.5})))
+    shown = comparison_tables.cells_table(comparison)
+    assert len(shown.rows) == 3
+    assert all(len(row) == len(shown.titles) for row in shown.rows)
+    pairs = comparison_tables.pairs_table(comparison)
+    assert len(pairs.rows) == 3
+    assert all(len(row) == len(pairs.titles) for row in pairs.rows)
+    latex = comparison_tables.latex(comparison)
+    for word in (r"\toprule", r"\bottomrule", "S[table-format=-1.3(", r"\bfseries b\_c", "Bold: smallest"):
+        assert word in latex
+    assert latex.count(r"\\") - latex.count(r"\\bf") >= 4
+    bias = comparison.cells["bias_nats"].iloc[0]
+    error = comparison.cells["bias_se_nats"].iloc[0]
+    assert f"{bias:.3f}({round(1000 * error)})" in latex
+
+
+def test_an_estimator_looks_the_same_whatever_else_is_drawn():
+    alone, among = looks(["nwj"]), looks(["infonce", "nwj", "smile[tau=1]", "smile", "my_own"])
+    assert alone["nwj"] == among["nwj"]
+    assert len(set(looks(FAMILIES).values())) == len(FAMILIES)
+    variants = looks([f"smile[tau={tau}]" for tau in range(1, len(MARKERS))])
+    assert len({marker for _, marker in variants.values()}) == len(MARKERS) - 1
+    assert looks(["smile[tau=1]"])["smile[tau=1]"] == among["smile[tau=1]"]
+
+
+@pytest.mark.parametrize("unit", ["nats", "bits"])
+def test_figures_have_a_line_and_bars_for_each_estimator(unit):
+    frame = to_frame(records({"a": -0.5, "b": 0.4}) + records({"a": -0.5, "b": 0.4}, level=6.0))
+    summary = summarise(frame)
+    metrics = figures.metrics_vs_true(summary, unit)
+    assert [axis.get_ylabel() for axis in metrics.axes] == [
+        f"{name} [{unit}]" for name in ("Bias", "Std. deviation", "RMSE")
+    ]
+    assert all(len(axis.containers) == 2 for axis in metrics.axes)
+    (axis,) = figures.error_split(summary, unit).axes
+    bars = [container for container in axis.containers if hasattr(container, "patches")]
+    assert len(bars) == 4  # bound gap and critic gap of two estimators
+    scale = math.log(2) if unit == "bits" else 1
+    for rank, name in enumerate("ab"):
+        own = summary[summary["estimator"] == name]
+        heights = [patch.get_height() for patch in bars[2 * rank]]
+        assert heights == pytest.approx(list(own["bound_gap_nats"] / scale))
+        heights = [patch.get_height() for patch in bars[2 * rank + 1]]
+        assert heights == pytest.approx(list(own["critic_gap_nats"] / scale))
+
+
+def test_gaps_of_one_sign_are_stacked_and_of_two_signs_are_not():
+    same = to_frame([record("a", estimate_nats=3.0, oracle_nats=3.1)])
+    other = to_frame([record("a", estimate_nats=3.9, oracle_nats=4.3)])
+    for frame, bottom in ((same, -0.9), (other, 0.0)):
+        (axis,) = figures.error_split(summarise(frame)).axes
+        critic = [container for container in axis.containers if hasattr(container, "patches")][1]
+        assert critic.patches[0].get_y() == pytest.approx(bottom)
+
+
+def test_bias_against_samples_draws_the_data_sets_sizes():
+    rows = [
+        record(f"{size}", protocol="samples", samples=size, estimate_nats=4 - 100 / size)
+        for size in (200, 1000)
+    ]
+    (axis,) = figures.bias_vs_samples(summarise(to_frame(rows))).axes
+    assert "Samples" in axis.get_xlabel()
+    lines = [np.asarray(line.get_ydata(), dtype=float) for line in axis.lines if len(line.get_xdata()) == 2]
+    assert any(np.allclose(line, [-0.5, -0.1]) for line in lines)
+
+
+def test_a_staircase_has_a_panel_an_estimator_and_a_gap_where_a_level_failed():
+    curves = {"nwj": {1.0: np.ones(40), 2.0: np.full(40, 2.0)}, "smile": {2.0: np.full(40, 2.5)}}
+    figure = figures.staircase(curves, {"nwj": {2.0: 1.9}}, "nats", "title")
+    first, second, *_ = figure.axes
+    assert [first.get_title(), second.get_title()] == ["nwj", "smile"]
+    raw = np.asarray(second.lines[0].get_ydata(), dtype=float)
+    assert len(raw) == 80
+    assert np.isnan(raw[:40]).all()
+    assert (raw[40:] == 2.5).all()
+    (cross,) = [line for line in first.lines if line.get_marker() == "x"]
+    assert (cross.get_xdata()[0], cross.get_ydata()[0]) == (40 + 30, 1.9)
+    assert not [line for line in second.lines if line.get_marker() == "x"]
