@@ -323,8 +323,8 @@ def test_reading_results_does_not_import_torch(out):
     code = (
         "import sys\nfrom mibench.analysis import cells\nfrom mibench.reports import figures, tables\n"
         "from mibench.store import record, segments\n"
-        "frame = record.to_frame(store.Store(sys.argv[1]).load().values())\n"
-        "tables.table(statistics.summarise(frame))\nassert 'torch' not in sys.modules"
+        "frame = record.to_frame(segments.Store(sys.argv[1]).load().values())\n"
+        "tables.table(cells.summarise(frame))\nassert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code, str(out)], check=True)
 
