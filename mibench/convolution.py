@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
 
-from mibench.networks import Parameters, Shape, initialise
+from mibench.batch import Tensors
+from mibench.networks import Shape, initialise
 
 CHANNELS = (1, 16, 32, 64)
 STRIDES = (1, 2, 2)
@@ -24,7 +25,7 @@ def feature_count(height: int, width: int) -> int:
     return CHANNELS[-1] * height * width
 
 
-def convolutional(prefix: str, mean: Tensor, dim: int, generator: torch.Generator) -> Parameters:
+def convolutional(prefix: str, mean: Tensor, dim: int, generator: torch.Generator) -> Tensors:
     """Return the parameters of one run: three 3 x 3 convolutions and a linear layer to `dim`.
 
     `mean` is that of images, (H, W). What is added to every image is learned, and begins at minus that: the

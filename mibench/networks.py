@@ -1,4 +1,4 @@
-"""Multilayer perceptrons whose parameters have a leading run axis: what critics and baselines are made of."""
+"""Multilayer perceptrons whose parameters have a leading run axis: the building block of models."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from mibench.errors import UsageError
+from mibench.batch import Tensors
 
-Parameters = dict[str, Tensor]
 Shape = tuple[int, int, int]
 """Rows, columns and fan-in of a parameter of one run."""
 
 
-def initialise(shapes: Mapping[str, Shape], generator: torch.Generator, dtype: torch.dtype) -> Parameters:
+def initialise(shapes: Mapping[str, Shape], generator: torch.Generator, dtype: torch.dtype) -> Tensors:
     """Return the parameters of one run: uniform within +-1/sqrt(fan-in), as `torch.nn.Linear`."""
     return {
         key: torch.empty(rows, columns, dtype=dtype).uniform_(
@@ -48,15 +47,3 @@ def _layers(parameters: Mapping[str, Tensor], prefix: str) -> Iterator[tuple[Ten
     while f"{prefix}.{layer}.weight" in parameters:
         yield parameters[f"{prefix}.{layer}.weight"], parameters[f"{prefix}.{layer}.bias"]
         layer += 1
-
-
-def weight_count(shapes: dict[str, Shape]) -> int:
-    """Return the number of weights, biases left out."""
-    return sum(rows * columns for key, (rows, columns, _) in shapes.items() if "weight" in key)
-
-
-def check_sizes(name: str, **sizes: int) -> None:
-    """Raise a UsageError for a size below 1."""
-    for key, size in sizes.items():
-        if size < 1:
-            raise UsageError(f"{key} of {name!r} must be at least 1, not {size}.", "Give 1 or more.")

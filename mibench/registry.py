@@ -90,7 +90,7 @@ class Registry(Generic[T]):
     @cached_property
     def entries(self) -> Mapping[str, Entry]:
         """Every registered class by name; the project's own first, then the plug-ins'."""
-        found = {entry.name: entry for path in self._files() for entry in _read(path, self._source)}
+        found = {entry.name: entry for path, module in self._files() for entry in _read(path, module)}
         for point in entry_points(group=self._group) if self._group else ():
             if point.name in found:
                 raise UsageError(
@@ -130,17 +130,10 @@ class Registry(Generic[T]):
         """Return the choice that an object was made of."""
         fields = dataclasses.fields(made)  # type: ignore[arg-type]
         options = sorted((field.name, getattr(made, field.name)) for field in fields)
-        defaults = {field.name: field.default for field in fields}
         kind = type(made)
-        unlabelled = getattr(kind, "unlabelled", self._unlabelled)
-        shown = [
-            f"{key}={_show(value)}"
-            for key, value in options
-            if value != defaults[key] and key not in unlabelled
-        ]
         name, version = kind.name, kind.version  # type: ignore[attr-defined]
-        label = name + (f"[{','.join(shown)}]" if shown else "")
-        return Choice(name, version, tuple(options), label)
+        shown = label(name, made, getattr(kind, "unlabelled", self._unlabelled))
+        return Choice(name, version, tuple(options), shown)
 
     def load(self, name: str) -> type[T]:
         """Return the class of that name."""
@@ -161,10 +154,27 @@ class Registry(Generic[T]):
         }
         return kind(**values)
 
-    def _files(self) -> Iterator[Path]:
+    def _files(self) -> Iterator[tuple[Path, str]]:
+        """Yield the files of the source, folders within it included, and the names of their modules."""
         spec = importlib.util.find_spec(self._source)
         origin = Path(spec.origin if spec and spec.origin else "")
-        return iter(sorted(origin.parent.glob("*.py")) if origin.name == "__init__.py" else [origin])
+        if origin.name != "__init__.py":
+            yield origin, self._source
+            return
+        for path in sorted(origin.parent.rglob("*.py")):
+            parts = path.relative_to(origin.parent).with_suffix("").parts
+            yield path, ".".join([self._source, *(part for part in parts if part != "__init__")])
+
+
+def label(name: str, made: Any, unlabelled: tuple[str, ...] = ()) -> str:  # noqa: ANN401 - any dataclass
+    """Return a name with those options of an object that differ from their defaults."""
+    fields = sorted(dataclasses.fields(made), key=lambda field: field.name)
+    shown = [
+        f"{field.name}={_show(getattr(made, field.name))}"
+        for field in fields
+        if getattr(made, field.name) != field.default and field.name not in unlabelled
+    ]
+    return name + (f"[{','.join(shown)}]" if shown else "")
 
 
 def parse(text: str, kind: str) -> tuple[str, dict[str, Any]]:
@@ -244,8 +254,7 @@ def _show(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
 
 
-def _read(path: Path, source: str) -> Iterator[Entry]:
-    module = source if path.stem in ("__init__", source.rpartition(".")[2]) else f"{source}.{path.stem}"
+def _read(path: Path, module: str) -> Iterator[Entry]:
     for node in ast.parse(path.read_text("utf-8")).body:
         if not isinstance(node, ast.ClassDef):
             continue

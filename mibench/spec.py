@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from mibench.registry import Choice
 
 KEY_VERSION = 2
-"""Raised whenever the identity of a run changes its form; keys of other versions never meet."""
+"""Raised whenever the identity of a run changes its form; keys of different versions are never equal."""
 
 Schedule = Literal["one-cycle", "constant"]
 Precision = Literal["float32", "float64", "tf32"]
@@ -24,48 +24,60 @@ SCHEDULES: tuple[str, ...] = get_args(Schedule)
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 
 
-NO_ENCODER = "none"
-"""The encoder of a run whose critic sees the task's own pair; it is no part of the identity."""
-
-
 @dataclass(frozen=True)
-class RunSpec:
-    """One critic trained once.
+class Fit:
+    """How a model is trained: everything that means nothing to an estimator without one."""
 
-    Every field changes the result and so is part of the identity. What should not change it (device, pack
-    size, output folder) is no field.
-    """
-
-    estimator: Choice
-    task: Choice
-    encoder: Choice
-    critic: Choice
-    protocol: Choice
-    n: int
+    model: Choice
     steps: int
     lr: float
     schedule: str
     precision: str
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One estimator on one task with one seed.
+
+    Every field changes the result and so is part of the identity. What should not change it (device, pack
+    size, output folder) is no field.
+
+    Attributes:
+        encoder: None where the estimator sees the task's own pair.
+        n: rows of a batch that is read.
+        fit: None where nothing is trained.
+    """
+
+    estimator: Choice
+    task: Choice
+    encoder: Choice | None
+    protocol: Choice
+    n: int
     seed: int
+    fit: Fit | None
 
     @property
     def identity(self) -> dict[str, Any]:
-        """All that the result depends on, defaults resolved, as JSON values."""
-        encoder = {} if self.encoder.name == NO_ENCODER else {"encoder": self.encoder.identity}
-        return {
-            **encoder,
+        """All that the result depends on, defaults resolved, as JSON values; what is not used is left out."""
+        values: dict[str, Any] = {
             "key_version": KEY_VERSION,
             "estimator": self.estimator.identity,
             "task": self.task.identity,
-            "critic": self.critic.identity,
             "protocol": self.protocol.identity,
             "n": self.n,
-            "steps": self.steps,
-            "lr": self.lr,
-            "schedule": self.schedule,
-            "precision": self.precision,
             "seed": self.seed,
         }
+        if self.encoder is not None:
+            values["encoder"] = self.encoder.identity
+        if self.fit is not None:
+            values |= {
+                "critic": self.fit.model.identity,
+                "steps": self.fit.steps,
+                "lr": self.fit.lr,
+                "schedule": self.fit.schedule,
+                "precision": self.fit.precision,
+            }
+        return values
 
     @property
     def key(self) -> str:
@@ -100,8 +112,8 @@ class EncoderSpec:
         return digest(self.identity)
 
 
-Source = tuple[Choice, Choice, Choice]
-"""A task, the encoder of its pair, and the critic that sees what comes out."""
+Setting = tuple[Choice, Choice, "Choice | None", "Fit | None"]
+"""An estimator, a task, the encoder of its pair, and how the estimator's model is trained."""
 
 
 def digest(identity: object) -> str:
@@ -111,25 +123,11 @@ def digest(identity: object) -> str:
 
 
 def grid(
-    *,
-    estimators: Sequence[Choice],
-    sources: Sequence[Source],
-    protocols: Sequence[Choice],
-    ns: Sequence[int],
-    seeds: Sequence[int],
-    steps: int,
-    lr: float | None,
-    schedule: str,
-    precision: str,
+    settings: Iterable[Setting], protocol: Choice, ns: Sequence[int], seeds: Sequence[int]
 ) -> list[RunSpec]:
-    """Return the runs of every combination, each once, in the order in which they are given.
-
-    A source is a task, an encoder and a critic that go together.
-    """
-    rate = DEFAULT_LEARNING_RATE[schedule] if lr is None else lr
-    combinations = itertools.product(estimators, sources, protocols, ns, seeds)
+    """Return the runs of every setting, n and seed, each once, in the order in which they are given."""
     specs = (
-        RunSpec(estimator, *source, protocol, n, steps, rate, schedule, precision, seed)
-        for estimator, source, protocol, n, seed in combinations
+        RunSpec(estimator, task, encoder, protocol, n, seed, fit)
+        for (estimator, task, encoder, fit), n, seed in itertools.product(settings, ns, seeds)
     )
     return list(dict.fromkeys(specs))

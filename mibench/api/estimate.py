@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,18 +12,22 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from mibench import encoders, estimators, protocols
+from mibench import estimators, models
 from mibench.analysis.cells import CONFIDENCE
+from mibench.api.expand import Training, View, runs_of
 from mibench.api.plan import OneOrMore, check_memory, chosen_estimators, chosen_seeds, positive_rate
+from mibench.batch import Dims
 from mibench.engine import device as devices
-from mibench.engine import execute as engine
+from mibench.engine.backends import Local, execute
+from mibench.engine.jobs import Outcome, PackJob
 from mibench.engine.plan import Pack, packs
+from mibench.engine.protocols import registry as protocols
+from mibench.engine.protocols.samples import Samples
+from mibench.engine.sources import Rows
 from mibench.errors import UsageError
-from mibench.models import critics
-from mibench.protocols import Samples
 from mibench.registry import whole_number
-from mibench.spec import NO_ENCODER, RunSpec, grid
-from mibench.tasks.data import Data
+from mibench.spec import RunSpec
+from mibench.tasks.pair import of_rows
 
 if TYPE_CHECKING:
     from mibench.registry import Choice
@@ -70,7 +74,7 @@ class Estimation:
     """Data and settings that have been checked: what `estimate` runs."""
 
     specs: tuple[RunSpec, ...]
-    tasks: Mapping[Choice, Data]
+    source: Rows
     protocol: Samples
     n: int
     device: torch.device
@@ -78,7 +82,7 @@ class Estimation:
 
     def packs(self, specs: Sequence[RunSpec]) -> list[Pack]:
         """Return the packs in which runs train."""
-        return packs(specs, devices.budget_bytes(self.device), lambda spec: self.tasks[spec.task])
+        return packs(specs, devices.budget_bytes(self.device), self.source)
 
 
 def estimate(x: Any, y: Any, estimator: OneOrMore[str] = DEFAULT_ESTIMATORS, **settings: Any) -> Estimates:  # noqa: ANN401
@@ -115,7 +119,7 @@ def prepare(
     estimator: OneOrMore[str] = DEFAULT_ESTIMATORS,
     *,
     n: int | str | None = None,
-    critic: str = "separable",
+    critic: str | None = None,
     seeds: OneOrMore[int | str] = DEFAULT_SEEDS,
     steps: int | str = DEFAULT_STEPS,
     lr: float | str | None = None,
@@ -132,8 +136,8 @@ def prepare(
             f"x has {rows['x']} rows, y has {rows['y']}.", "Give one row of x and one of y for each pair."
         )
     side_x, side_y = (_standardised(values, name) for name, values in columns.items())
-    chosen = protocols.registry.choose("samples", size=rows["x"], train=train, validation=validation)
-    protocol = protocols.registry.make(chosen)
+    chosen = protocols.choose("samples", size=rows["x"], train=train, validation=validation)
+    protocol = protocols.make(chosen)
     assert isinstance(protocol, Samples)
     size = (
         max(2, min(LARGEST_N, min(protocol.parts) // BATCHES_A_PART))
@@ -143,30 +147,44 @@ def prepare(
     count = whole_number(steps, "steps", least=1)
     protocol.check(size, count)
     names = chosen_estimators(estimator)
-    for name in names:
-        estimators.registry.make(name).check(size)
-    data = [Data(side_x, side_y, shuffled) for shuffled in (False, True)[: 1 + shuffle]]
-    with_critic = encoders.registry.choose(NO_ENCODER), critics.registry.choose(critic)
-    specs = grid(
-        estimators=names,
-        sources=[(task.choice, *with_critic) for task in data],
-        protocols=[chosen],
-        ns=[size],
-        seeds=chosen_seeds(seeds),
-        steps=count,
-        lr=positive_rate(lr),
-        schedule="constant",
-        precision="float32",
+    source = Rows(
+        {
+            _choice(rows["x"], shuffled): (side_x, side_y, shuffled)
+            for shuffled in (False, True)[: 1 + shuffle]
+        }
     )
+    views = [
+        View(choice, None, Dims(side_x.shape[1], side_y.shape[1]), of_rows(*rows))
+        for choice, rows in source.data.items()
+    ]
+    training = Training(
+        None if critic is None else [models.registry.choose(critic)],
+        count,
+        positive_rate(lr),
+        None,
+        "float32",
+    )
+    specs = runs_of(names, views, chosen, [size], chosen_seeds(seeds), training)
     where, message = devices.resolve(device)
-    prepared = Estimation(tuple(specs), {task.choice: task for task in data}, protocol, size, where, message)
+    prepared = Estimation(tuple(specs), source, protocol, size, where, message)
     check_memory(prepared.packs(prepared.specs), where)
     return prepared
 
 
+def _choice(rows: int, shuffled: bool) -> Choice:
+    """Return what stands for the data in a run's identity: their number alone.
+
+    So rounding and the scale of the columns leave the splits as they are.
+    """
+    return Choice(
+        "data", 1, (("rows", rows), ("shuffled", shuffled)), "data, y shuffled" if shuffled else "data"
+    )
+
+
 def run(prepared: Estimation, report: Callable[[float], None] = lambda work: None) -> Estimates:
     """Run what was prepared; `report` is told of the work done, as the packs' `work` counts it."""
-    done = engine.execute(prepared.packs(prepared.specs), prepared.device, report)
+    jobs = [PackJob(pack.trainings, pack.source) for pack in prepared.packs(prepared.specs)]
+    done = execute(jobs, Local(prepared.device), report)
     outcomes = {outcome.spec: outcome for pack in done for outcome in pack}
     runs = pd.DataFrame([_row(outcomes[spec]) for spec in prepared.specs])
     table = pd.DataFrame(
@@ -177,7 +195,7 @@ def run(prepared: Estimation, report: Callable[[float], None] = lambda work: Non
     )
 
 
-def _row(outcome: engine.Outcome) -> dict[str, Any]:
+def _row(outcome: Outcome) -> dict[str, Any]:
     readout = outcome.readout
     return {
         "estimator": outcome.spec.estimator.label,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,14 @@ from typing import Any
 import torch
 
 import mibench
-from mibench import encoders, estimators, protocols, tasks
+from mibench import encoders, estimators, models, tasks
 from mibench.api import plan as planning
 from mibench.api.plan import Plan
+from mibench.engine.protocols import registry as protocols
 from mibench.errors import UsageError
-from mibench.models import critics
 from mibench.registry import Choice, Registry, real_number, whole_number
 from mibench.reports.tables import setting
-from mibench.spec import NO_ENCODER, PRECISIONS, SCHEDULES, RunSpec
+from mibench.spec import PRECISIONS, SCHEDULES, Fit, RunSpec
 from mibench.store.baseline import Baseline, FrozenCell
 from mibench.store.record import Record
 
@@ -28,16 +28,23 @@ _REGISTRIES: dict[str, Registry[Any]] = {
     "estimator": estimators.registry,
     "task": tasks.registry,
     "encoder": encoders.registry,
-    "critic": critics.registry,
-    "protocol": protocols.registry,
+    "critic": models.registry,
+    "protocol": protocols,
 }
 
 _AROUND = ("api", "commands", "store", "analysis", "reports", "baselines")
 """Folders of the package that make no numbers: a baseline is of the same sources whatever is in them."""
 
-_NO_ENCODER = {"name": NO_ENCODER, "options": {}}
-
-_BELOW = ("convolution.py", "geometry.py", "networks.py", "protocols.py", "seeding.py", "spec.py")
+_BELOW = (
+    "batch.py",
+    "convolution.py",
+    "geometry.py",
+    "networks.py",
+    "objectives.py",
+    "scores.py",
+    "seeding.py",
+    "spec.py",
+)
 
 
 REFERENCE_GRID: dict[str, Any] = {
@@ -118,16 +125,16 @@ def _facets(specs: Iterable[RunSpec]) -> dict[str, set[Any]]:
             "estimator": spec.estimator.label,
             "task": spec.task.name,
             **{key: task.get(key) for key in ("dim", "mi", "rho", "data")},
-            "encoder": spec.encoder.label,
-            "critic": spec.critic.label,
+            "encoder": None if spec.encoder is None else spec.encoder.label,
+            "critic": None if spec.fit is None else spec.fit.model.label,
             "protocol": spec.protocol.label,
             "samples": protocol.get("size"),
             "n": spec.n,
-            "steps": spec.steps,
+            "steps": None if spec.fit is None else spec.fit.steps,
             "seeds": spec.seed,
-            "lr": spec.lr,
-            "schedule": spec.schedule,
-            "precision": spec.precision,
+            "lr": None if spec.fit is None else spec.fit.lr,
+            "schedule": None if spec.fit is None else spec.fit.schedule,
+            "precision": None if spec.fit is None else spec.fit.precision,
         }
         for key, value in values.items():
             found.setdefault(key, set()).add(value)
@@ -162,19 +169,18 @@ def _identity(spec: RunSpec) -> dict[str, Any]:
 
 def _spec(identity: Mapping[str, Any], name: str) -> RunSpec:
     """Return the run at seed 0 that an identity in a baseline describes, as it is described here."""
-    there = {"encoder": _NO_ENCODER, **identity}  # an identity has an encoder only where there is one
     try:
         spec = RunSpec(
-            **{kind: _choice(registry, there[kind]) for kind, registry in _REGISTRIES.items()},
+            _choice(estimators.registry, identity["estimator"]),
+            _choice(tasks.registry, identity["task"]),
+            _choice(encoders.registry, identity["encoder"]) if "encoder" in identity else None,
+            _choice(protocols, identity["protocol"]),
             n=whole_number(identity["n"], "n", least=2),
-            steps=whole_number(identity["steps"], "steps", least=1),
-            lr=real_number(identity["lr"], "lr"),
-            schedule=planning.one_of(identity["schedule"], "schedule", SCHEDULES),
-            precision=planning.one_of(identity["precision"], "precision", PRECISIONS),
             seed=0,
+            fit=_fit(identity) if "critic" in identity else None,
         )
         estimators.registry.make(spec.estimator).check(spec.n)
-        protocols.registry.make(spec.protocol).check(spec.n, spec.steps)
+        protocols.make(spec.protocol).check(spec.n, 0 if spec.fit is None else spec.fit.steps)
     except UsageError as error:
         raise UsageError(f"The baseline {name} cannot be run here. {error.what}", error.how) from error
     except (KeyError, TypeError, AttributeError) as error:
@@ -189,6 +195,16 @@ def _spec(identity: Mapping[str, Any], name: str) -> RunSpec:
             "Make it anew with --save, or install the version that made it.",
         )
     return spec
+
+
+def _fit(identity: Mapping[str, Any]) -> Fit:
+    return Fit(
+        _choice(models.registry, identity["critic"]),
+        whole_number(identity["steps"], "steps", least=1),
+        real_number(identity["lr"], "lr"),
+        planning.one_of(identity["schedule"], "schedule", SCHEDULES),
+        planning.one_of(identity["precision"], "precision", PRECISIONS),
+    )
 
 
 def _choice(registry: Registry[Any], identity: Mapping[str, Any]) -> Choice:
@@ -246,12 +262,22 @@ def _processor() -> str:
     return f"{model or 'unknown'}, {torch.backends.cpu.get_cpu_capability()}"
 
 
+def _names(spec: RunSpec) -> Iterator[tuple[str, str]]:
+    yield "estimator", spec.estimator.name
+    yield "task", spec.task.name
+    yield "protocol", spec.protocol.name
+    if spec.encoder is not None:
+        yield "encoder", spec.encoder.name
+    if spec.fit is not None:
+        yield "critic", spec.fit.model.name
+
+
 def _sources(specs: Iterable[RunSpec]) -> str:
     """Return the beginning of the sha256 of the source files that make the numbers, plug-ins included."""
     folder = Path(mibench.__file__).parent
     own = (path for path in folder.glob("*/**/*.py") if path.relative_to(folder).parts[0] not in _AROUND)
-    chosen = {(kind, getattr(spec, kind)) for spec in specs for kind in _REGISTRIES}
-    modules = {_REGISTRIES[kind].load(choice.name).__module__ for kind, choice in chosen}
+    chosen = {(kind, name) for spec in specs for kind, name in _names(spec)}
+    modules = {_REGISTRIES[kind].load(name).__module__ for kind, name in chosen}
     used = {
         *own,
         *(folder / name for name in _BELOW),

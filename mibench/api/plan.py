@@ -7,14 +7,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from mibench import encoders, estimators, protocols, tasks
+from mibench import encoders, estimators, models, tasks
+from mibench.api.expand import Training, runs_of, views_of
 from mibench.engine import device as devices
-from mibench.engine.plan import Pack, TaskOf, packs, task_itself
+from mibench.engine.plan import Pack, packs
+from mibench.engine.protocols import registry as protocols
+from mibench.engine.sources import Source
 from mibench.errors import UsageError, unknown
-from mibench.models import critics
-from mibench.protocols import STEPS_A_LEVEL, Protocol, Samples, Staircase, Stream
 from mibench.registry import Choice, Registry, parse, real_number, split_names, whole_number
-from mibench.spec import NO_ENCODER, PRECISIONS, SCHEDULES, RunSpec, Source, grid
+from mibench.spec import PRECISIONS, SCHEDULES, RunSpec
 
 if TYPE_CHECKING:
     import torch
@@ -24,8 +25,8 @@ OneOrMore: TypeAlias = T | Iterable[T]
 
 DEFAULT_N = (16, 32, 64, 128)
 DEFAULT_SEEDS = 3
-DEFAULT_STEPS = {Stream.name: 1000, Samples.name: 2000}
-DEFAULT_SCHEDULE = {Stream.name: "one-cycle", Staircase.name: "constant", Samples.name: "constant"}
+NO_ENCODER = "none"
+"""What users type for no encoder."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,9 @@ class Plan:
     device: torch.device
     device_message: str
 
-    def packs(self, specs: Sequence[RunSpec] | None = None, task_of: TaskOf = task_itself) -> list[Pack]:
+    def packs(self, specs: Sequence[RunSpec] | None = None, source: Source | None = None) -> list[Pack]:
         """Return the packs in which the given runs, or all, would train."""
-        return packs(self.specs if specs is None else specs, devices.budget_bytes(self.device), task_of)
+        return packs(self.specs if specs is None else specs, devices.budget_bytes(self.device), source)
 
 
 def plan(
@@ -79,37 +80,25 @@ def plan(
     }
     if data is not None:  # paths, which may hold commas
         levels["data"] = _some([data] if isinstance(data, str) else list(data), "data")
-    sources = _sources(
-        [choice for name in _names(task) for choice in _levels(name, levels)],
-        None if encoder is None else _chosen(encoders.registry, encoder),
-        None if critic is None else _chosen(critics.registry, critic),
+    views = views_of(
+        _some([choice for name in _names(task) for choice in _levels(name, levels)], "task"),
+        None if encoder is None else chosen_encoders(encoder),
     )
-    ns = [whole_number(value, "n", least=2) for value in _items(n)]
-    for choice in chosen:
-        for size in ns:
-            estimators.registry.make(choice).check(size)
-    for choice in dict.fromkeys(source[0] for source in sources):
+    ns = _some([whole_number(value, "n", least=2) for value in _items(n)], "n")
+    for choice in dict.fromkeys(view.task for view in views):
         for size in ns:
             tasks.registry.make(choice).check(size)
-    rate = positive_rate(lr)
+    training = Training(
+        None if critic is None else _chosen(models.registry, critic),
+        None if steps is None else whole_number(steps, "steps", least=1),
+        positive_rate(lr),
+        None if schedule is None else one_of(schedule, "schedule", SCHEDULES),
+        one_of(precision, "precision", PRECISIONS),
+    )
     specs: list[RunSpec] = []
     for followed in _protocols(protocol, samples, mi):
-        made = protocols.registry.make(followed)
-        count = _default_steps(made) if steps is None else whole_number(steps, "steps", least=1)
-        for size in ns:
-            made.check(size, count)
-        specs += grid(
-            estimators=chosen,
-            sources=_on_stairs(followed, sources),
-            protocols=[followed],
-            ns=_some(ns, "n"),
-            seeds=chosen_seeds(seeds),
-            steps=count,
-            lr=rate,
-            schedule=one_of(schedule or DEFAULT_SCHEDULE[followed.name], "schedule", SCHEDULES),
-            precision=one_of(precision, "precision", PRECISIONS),
-        )
-    return on_device(specs, device)
+        specs += runs_of(chosen, views, followed, ns, chosen_seeds(seeds), training)
+    return on_device(list(dict.fromkeys(specs)), device)
 
 
 def on_device(specs: Sequence[RunSpec], device: str) -> Plan:
@@ -119,7 +108,7 @@ def on_device(specs: Sequence[RunSpec], device: str) -> Plan:
         UsageError: the device is not here, cannot hold a run, or has not its precision.
     """
     chosen, message = devices.resolve(device)
-    if chosen.type != "cuda" and any(spec.precision == "tf32" for spec in specs):
+    if chosen.type != "cuda" and any(spec.fit and spec.fit.precision == "tf32" for spec in specs):
         raise UsageError(f"precision tf32 needs a CUDA device, not {chosen}.", "Give --precision float32.")
     planned = Plan(tuple(specs), chosen, message)
     check_memory(planned.packs(), chosen)
@@ -173,75 +162,30 @@ def one_of(value: str, what: str, allowed: Collection[str]) -> str:
     return value
 
 
+def chosen_encoders(names: OneOrMore[str]) -> list[Choice | None]:
+    """Return the encoders of one or more texts of names; "none" is None."""
+    chosen = [None if name == NO_ENCODER else encoders.registry.choose(name) for name in _names(names)]
+    return _some(chosen, "encoder")
+
+
 def _protocols(protocol: OneOrMore[str] | None, samples: Any, mi: Any) -> list[Choice]:  # noqa: ANN401
     """Return the protocols at every size of the data set; a size alone asks for `samples`."""
-    names = (
-        _names(protocol) if protocol is not None else [Samples.name if samples is not None else Stream.name]
-    )
+    names = _names(protocol) if protocol is not None else ["samples" if samples is not None else "stream"]
     sizes, chosen = _given(samples, "samples"), []
     for name in _some(names, "protocol"):
         bare, _ = parse(name, "protocol")
-        if bare == Samples.name:
-            chosen += [protocols.registry.choose(name, size=size) for size in sizes or [None]]
-        elif bare == Staircase.name and mi is not None:
-            chosen.append(protocols.registry.choose(name, levels="/".join(map(str, _given(mi, "mi")))))
+        if bare == "samples":
+            chosen += [protocols.choose(name, size=size) for size in sizes or [None]]
+        elif bare == "staircase" and mi is not None:
+            chosen.append(protocols.choose(name, levels="/".join(map(str, _given(mi, "mi")))))
         else:
-            chosen.append(protocols.registry.choose(name))
-    if sizes and not any(choice.name == Samples.name for choice in chosen):
+            chosen.append(protocols.choose(name))
+    if sizes and not any(choice.name == "samples" for choice in chosen):
         raise UsageError(
             f"samples are given, and the protocol is {', '.join(names)}.",
             "Give --protocol samples, or leave out --samples.",
         )
     return chosen
-
-
-def _default_steps(protocol: Protocol) -> int:
-    if isinstance(protocol, Staircase):
-        return STEPS_A_LEVEL * len(protocol.stairs)
-    return DEFAULT_STEPS[protocol.name]
-
-
-def _sources(
-    chosen: Sequence[Choice], with_encoders: Sequence[Choice] | None, with_critics: Sequence[Choice] | None
-) -> list[Source]:
-    """Return each task with every encoder and critic, or with its own where none is given."""
-    found = []
-    for critic in [None] if with_critics is None else with_critics:
-        for task in _some(list(chosen), "task"):
-            made = tasks.registry.make(task)
-            own = [encoders.registry.choose(made.default_encoder)]
-            for encoder in own if with_encoders is None else with_encoders:
-                encoders.registry.make(encoder).check(made)
-                seen_by = critic or critics.registry.choose(made.default_critic)
-                raw = encoder.name == NO_ENCODER
-                critics.registry.make(seen_by).check(getattr(made, "vocabulary", None) if raw else None)
-                found.append((task, encoder, seen_by))
-    return found
-
-
-def _on_stairs(protocol: Choice, sources: Sequence[Source]) -> list[Source]:
-    """Return the sources of a grid: on the staircase, each at the level of every stair."""
-    if protocol.name != Staircase.name:
-        return list(sources)
-    made = protocols.registry.make(protocol)
-    assert isinstance(made, Staircase)
-    found = []
-    for task, encoder, critic in sources:
-        options = dict(task.options)
-        if "mi" not in options or options.get("rho") is not None or encoder.name != NO_ENCODER:
-            raise UsageError(
-                f"The staircase needs a task that is given by its true MI and no encoder; "
-                f"{task.label!r} with encoder {encoder.label!r} is not that.",
-                "Give --task gaussian or cubic with --mi, or another --protocol.",
-            )
-        stairs = [tasks.registry.choose(task.name, **options | {"mi": level}) for level in made.stairs]
-        if len({(stair.dim_x, stair.dim_y) for stair in map(tasks.registry.make, stairs)}) > 1:
-            raise UsageError(
-                f"One critic cannot climb {task.label!r}: its dimensions change with the true MI.",
-                "Give the option that holds them, such as m of 'digits'.",
-            )
-        found += [(stair, encoder, critic) for stair in stairs]
-    return list(dict.fromkeys(found))
 
 
 def positive_rate(lr: float | str | None) -> float | None:
@@ -296,10 +240,11 @@ def check_memory(chosen: Sequence[Pack], device: torch.device) -> None:
     """Refuse packs in which a single run needs more memory than there is."""
     there = devices.memory_bytes(device)
     for pack in chosen:
-        needed = Pack(pack.trainings[:1], pack.task_of).bytes
+        needed = Pack(pack.trainings[:1], pack.source).bytes
         if needed > there:
+            with_model = "" if pack.first.fit is None else f" with {pack.fit.model.label!r}"
             raise UsageError(
-                f"One run at n = {pack.first.n} with critic {pack.first.critic.label!r} needs about "
+                f"One run of {pack.first.estimator.label} at n = {pack.first.n}{with_model} needs about "
                 f"{needed / 2**30:.0f} GiB; {device} has {there / 2**30:.0f} GiB.",
                 "Give a smaller n, dim or critic, or fewer samples.",
             )

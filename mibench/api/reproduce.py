@@ -79,9 +79,9 @@ class Suite:
 
     def named(self, records: pd.DataFrame) -> pd.DataFrame:
         """Return records with a column `critic_name`: what the paper calls their critics."""
-        from mibench.models import critics
+        from mibench import models
 
-        names = {critics.registry.choose(ours).label: name for name, ours in self.critics.items()}
+        names = {models.registry.choose(ours).label: name for name, ours in self.critics.items()}
         return records.assign(critic_name=records["critic"].map(names))
 
     def published_numbers(self) -> pd.DataFrame | None:

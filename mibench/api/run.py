@@ -13,18 +13,21 @@ from typing import Any
 
 import pandas as pd
 
-from mibench import __version__, encoders, estimators, protocols, tasks
+from mibench import __version__, encoders, estimators, models, tasks
+from mibench.api.encode import encode, encoder_failures, missing_encoders
 from mibench.api.plan import OneOrMore, Plan, one_of, plan
-from mibench.api.representing import Pairs, missing_encoders
 from mibench.engine import device as devices
-from mibench.engine import execute as engine
+from mibench.engine.backends import Backend, Local
+from mibench.engine.backends import execute as execute_jobs
 from mibench.engine.encoding import seconds_to_train
-from mibench.engine.plan import dims_of, objective_of, training_key
-from mibench.protocols import Samples
+from mibench.engine.jobs import Outcome, PackJob
+from mibench.engine.plan import objective_of, training_key
+from mibench.engine.protocols import registry as protocols
+from mibench.engine.sources import TaskPairs
 from mibench.spec import RunSpec
 from mibench.store import segments as stores
 from mibench.store.encoders import EncoderStore
-from mibench.store.record import Record, to_frame
+from mibench.store.record import NO_ENCODER, Record, to_frame
 
 RERUN = ("never", "failed", "all")
 
@@ -88,7 +91,7 @@ def run(
     known = store.load()
     with store.writer() as writer:
         selected = select(planned, known, rerun)
-        pairs = Pairs(selected, planned.device, EncoderStore(out))
+        pairs = encode(selected, planned.device, EncoderStore(out))
         return to_frame(execute(planned, selected, known, writer.append, pairs=pairs))
 
 
@@ -108,19 +111,23 @@ def execute(
     known: Mapping[str, Record],
     append: Append = lambda record, curve: None,
     report: Callable[[float], None] = lambda work: None,
-    pairs: Pairs | None = None,
+    pairs: TaskPairs | None = None,
+    backend: Backend | None = None,
 ) -> list[Record]:
     """Run the selected runs and return the records of all the plan's runs that there now are.
 
-    `pairs` are what their critics see, with the encoders that they need; left out, these are trained first.
-    Each new record is given to `append` as soon as its pack is finished, with its curve if it has one.
+    `pairs` is where their pairs come from, with the encoders that they need; left out, these are trained
+    first. Each new record is given to `append` as soon as its pack is finished, with its curve if it has one.
     `report` is told of the work done, as the packs' `work` counts it.
     """
-    seen = pairs or Pairs(selected, planned.device)
-    failed = [engine.Outcome(spec, "failed", words, None, 0.0) for spec, words in seen.failures.items()]
-    packs = planned.packs(seen.sound(selected), seen)
+    seen = encode(selected, planned.device) if pairs is None else pairs
+    lost = encoder_failures(selected, seen)
+    failed = [Outcome(spec, "failed", words, None, 0.0) for spec, words in lost.items()]
+    packs = planned.packs([spec for spec in selected if spec not in lost], seen)
+    jobs = [PackJob(pack.trainings, pack.source) for pack in packs]
+    done = execute_jobs(jobs, backend or Local(planned.device), report)
     new = []
-    for outcomes in itertools.chain([failed], engine.execute(packs, planned.device, report)):
+    for outcomes in itertools.chain([failed], done):
         for outcome in outcomes:
             new.append(_record(outcome, planned, seen))
             append(new[-1], _curve(outcome))
@@ -158,7 +165,7 @@ def environment() -> dict[str, Any]:
     import torch
 
     cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    registries = (estimators.registry, tasks.registry, encoders.registry)
+    registries = (estimators.registry, tasks.registry, encoders.registry, models.registry, protocols)
     return {
         "mibench": __version__,
         "python": platform.python_version(),
@@ -174,44 +181,44 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _curve(outcome: engine.Outcome) -> stores.Curve | None:
+def _curve(outcome: Outcome) -> stores.Curve | None:
     if outcome.readout is None or outcome.readout.curve is None:
         return None
     return outcome.readout.curve.float().numpy()
 
 
-def _record(outcome: engine.Outcome, planned: Plan, pairs: Pairs) -> Record:
-    spec, readout = outcome.spec, outcome.readout
-    task = tasks.registry.make(spec.task)
-    dim_x, dim_y = dims_of(spec)
-    low, high = pairs.interval(spec)
-    facts = pairs.facts(spec)
+def _record(outcome: Outcome, planned: Plan, pairs: TaskPairs) -> Record:
+    spec, readout, fit = outcome.spec, outcome.readout, outcome.spec.fit
+    task, objective = tasks.registry.make(spec.task), objective_of(spec)
+    dims, representation = pairs.dims(spec), pairs.representation(spec)
+    facts = {} if representation is None else representation.facts
+    pair = task.pair() if representation is None else representation.pair
+    low, high = (None, None) if pair is None else (pair.truth.low, pair.truth.high)
     ceiling = estimators.registry.make(spec.estimator).ceiling(spec.n)
-    protocol = protocols.registry.make(spec.protocol)
     return Record(
         key=spec.key,
-        training=training_key(spec),
-        objective=objective_of(spec),
+        training=None if objective is None else training_key(spec),
+        objective=None if objective is None else objective.label,
         estimator=spec.estimator.label,
         task=spec.task.label,
-        dim_x=dim_x,
-        dim_y=dim_y,
+        dim_x=dims.x,
+        dim_y=dims.y,
         true_mi_nats=task.true_mi_nats,
         true_mi_low_nats=low,
         true_mi_high_nats=high,
-        encoder=spec.encoder.label,
+        encoder=NO_ENCODER if spec.encoder is None else spec.encoder.label,
         n=spec.n,
-        critic=spec.critic.label,
+        critic=None if fit is None else fit.model.label,
         protocol=spec.protocol.label,
-        samples=protocol.size if isinstance(protocol, Samples) else None,
-        steps=spec.steps,
-        lr=spec.lr,
-        schedule=spec.schedule,
-        precision=spec.precision,
+        samples=protocols.make(spec.protocol).rows_held or None,
+        steps=None if fit is None else fit.steps,
+        lr=None if fit is None else fit.lr,
+        schedule=None if fit is None else fit.schedule,
+        precision=None if fit is None else fit.precision,
         seed=spec.seed,
         estimate_nats=readout.estimate if readout else None,
-        estimate_se_nats=readout.estimate_se if readout else None,
-        batch_std_nats=readout.batch_std if readout else None,
+        estimate_se_nats=_known(readout.estimate_se) if readout else None,
+        batch_std_nats=_known(readout.batch_std) if readout else None,
         batches=readout.batches if readout else None,
         oracle_nats=_known(readout.oracle) if readout else None,
         oracle_se_nats=_known(readout.oracle_se) if readout else None,

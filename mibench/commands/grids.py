@@ -78,17 +78,18 @@ def train(
     encoder_store: EncoderStore | None = None,
 ) -> list[Record]:
     """Train the encoders that runs need, then their critics, each behind a bar, and return all records."""
-    from mibench.api.representing import Pairs, encoder_steps, missing_encoders
+    from mibench.api.encode import encode, encoder_failures, encoder_steps, missing_encoders
     from mibench.api.run import execute
 
     missing = missing_encoders(selected, encoder_store)
     if encoder_steps(missing):
         title = f"Training {sum(map(len, missing))} encoders"
         with progress(title, encoder_steps(missing), quiet) as report:
-            pairs = Pairs(selected, planned.device, encoder_store, report)
+            pairs = encode(selected, planned.device, encoder_store, report)
     else:
-        pairs = Pairs(selected, planned.device, encoder_store)
-    packs = planned.packs(pairs.sound(selected), pairs)
+        pairs = encode(selected, planned.device, encoder_store)
+    lost = encoder_failures(selected, pairs)
+    packs = planned.packs([spec for spec in selected if spec not in lost], pairs)
     title = f"Training {sum(len(pack.trainings) for pack in packs)} critics"
     with progress(title, sum(pack.work for pack in packs), quiet) as report:
         return execute(planned, selected, known, append, report, pairs)

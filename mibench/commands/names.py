@@ -102,13 +102,13 @@ def info(as_json: Json = False, debug: Debug = False) -> None:
 
 
 def _registries() -> dict[str, Registry[Any]]:
-    from mibench import encoders, estimators, protocols, tasks
-    from mibench.models import critics
+    from mibench import encoders, estimators, models, tasks
+    from mibench.engine.protocols import registry as protocols
 
     return {
         "estimator": estimators.registry,
         "task": tasks.registry,
         "encoder": encoders.registry,
-        "critic": critics.registry,
-        "protocol": protocols.registry,
+        "model": models.registry,
+        "protocol": protocols,
     }

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING
 from mibench.registry import Registry
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from mibench.encoders.base import Encoder
     from mibench.registry import Value
 
-registry: Registry[Encoder] = Registry("encoder", "mibench.encoders", group="mibench.encoders")
+registry: Registry[Encoder[Any]] = Registry("encoder", "mibench.encoders", group="mibench.encoders")
 
 
-def get(name: str, **options: Value) -> Encoder:
+def get(name: str, **options: Value) -> Encoder[Any]:
     """Return an encoder recipe by its name and options: `get("simclr", temperature=0.2)`.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from mibench.encoders.base import Tensors
+from mibench.batch import Tensors
 from mibench.encoders.images import (
     Predictive,
     check_momentum,
@@ -46,17 +46,17 @@ class BYOL(Predictive):
         super().__post_init__()
         check_momentum(self.name, self.momentum)
 
-    def carried_tensors(self, trained: Tensors, generator: torch.Generator) -> Tensors:
+    def state(self, parameters: Tensors, generator: torch.Generator) -> Tensors:
         """Return the copy."""
-        return copied(trained, ("encoder", "head"))
+        return copied(parameters, ("encoder", "head"))
 
-    def loss(self, trained: Tensors, carried: Tensors, batch: Tensors) -> Tensor:
+    def loss(self, parameters: Tensors, state: Tensors, batch: Tensors) -> Tensor:
         """Return the loss of each run, (R)."""
-        views = two_views(trained, batch)
+        views = two_views(parameters, batch)
         with torch.no_grad():
-            targets = self.projections(carried, views)
-        return self.both_ways(trained, self.projections(trained, views), targets)
+            targets = self.projections(state, views)
+        return self.both_ways(parameters, self.projections(parameters, views), targets)
 
-    def after_step(self, trained: Tensors, carried: Tensors, batch: Tensors) -> None:
+    def after_step(self, parameters: Tensors, state: Tensors, batch: Tensors) -> None:
         """Let the copy follow."""
-        follow(carried, trained, self.momentum)
+        follow(state, parameters, self.momentum)

@@ -1,24 +1,26 @@
-"""Contrastive predictive coding: summarise the past so that the future can be told from other futures."""
+"""Contrastive predictive coding: a summary of the past that distinguishes its future from others."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from mibench.encoders.base import Encoder, Tensors, check_training
+from mibench.batch import Tensors
+from mibench.encoders.base import Encoder
 from mibench.errors import UsageError
-from mibench.estimators.base import positives
-from mibench.networks import check_sizes, initialise, mlp, mlp_shapes
+from mibench.networks import initialise, mlp, mlp_shapes
 from mibench.registry import option
-from mibench.tasks.base import Task
+from mibench.scores import positives
+from mibench.tasks.base import HasSequences, Task
+from mibench.validation import check_sizes, check_training
 
 
 @dataclass(frozen=True)
-class CPCEncoder(Encoder):
+class CPCEncoder(Encoder[HasSequences]):
     r"""CPC: an encoder, a GRU and one bilinear critic a horizon, trained together by InfoNCE.
 
         z_t = g_enc(x_t),   c_t = GRU(z_1, ..., z_t),   f_k(z_(t+k), c_t) = z_(t+k)' W_k c_t,   k = 1..K,
@@ -42,9 +44,9 @@ class CPCEncoder(Encoder):
     dim: int = option(32, "dimension of the context c_t")
     code: int = option(16, "dimension of z_t")
     hidden: int = option(64, "width of the hidden layer of g_enc")
-    horizons: int = option(8, "K, how many steps ahead are told")
+    horizons: int = option(8, "K, number of steps to predict ahead")
     negatives: Literal["sequences", "times"] = option(
-        "sequences", "what the positive is told from: sequences or times"
+        "sequences", "where the negatives come from: sequences or times"
     )
     batch: int = option(256, "sequences in a batch")
     steps: int = option(600, "training steps")
@@ -65,27 +67,28 @@ class CPCEncoder(Encoder):
             horizons=self.horizons,
             batch=self.batch,
         )
-        check_training(self)
+        check_training(self.name, self.steps, self.lr)
 
     def check(self, task: Task) -> None:
         """Raise a UsageError where there are no sequences, or they are too short."""
         super().check(task)
-        length, past = getattr(task, "length"), getattr(task, "past")  # noqa: B009 - a task with sequences
+        source: HasSequences = task.encoder_source(training=True)
+        length, past = source.length, source.past
         if past + self.horizons > length:
             raise UsageError(
-                f"Encoder 'cpc' tells {self.horizons} steps ahead; sequences of task {task.name!r} have "
+                f"Encoder 'cpc' predicts {self.horizons} steps ahead; sequences of task {task.name!r} have "
                 f"{length - past} after the past of {past}.",
                 f"Give cpc[horizons={length - past}], or a task with length={past + self.horizons} or more.",
             )
 
-    def dims(self, task: Task) -> tuple[int, int]:
+    def dims(self, source: HasSequences) -> tuple[int, int]:
         """Return the dimension of the context, and that of y as it is."""
-        return self.dim, task.dim_y
+        return self.dim, source.dim_y
 
-    def initialise(self, task: Any, generator: torch.Generator) -> Tensors:  # noqa: ANN401
+    def initialise(self, source: HasSequences, generator: torch.Generator) -> Tensors:
         """Return the parameters of one run."""
         shapes = {
-            **mlp_shapes("encode", [task.observed, self.hidden, self.code]),
+            **mlp_shapes("encode", [source.observed, self.hidden, self.code]),
             "gru.input": (self.code, 3 * self.dim, self.dim),
             "gru.state": (self.dim, 3 * self.dim, self.dim),
             "gru.bias": (1, 3 * self.dim, self.dim),
@@ -93,50 +96,50 @@ class CPCEncoder(Encoder):
         }
         return initialise(shapes, generator, torch.float32)
 
-    def draw(self, task: Any, generator: torch.Generator) -> Tensors:  # noqa: ANN401
+    def draw(self, source: HasSequences, generator: torch.Generator) -> Tensors:
         """Return a batch of sequences, and where the past ends."""
-        sequences = task.sequences(self.batch, generator)
-        return {"past": sequences[:, : task.past], "future": sequences[:, task.past :]}
+        sequences = source.sequences(self.batch, generator)
+        return {"past": sequences[:, : source.past], "future": sequences[:, source.past :]}
 
-    def encode_x(self, trained: Tensors, x: Tensor) -> Tensor:
+    def encode_x(self, parameters: Tensors, x: Tensor) -> Tensor:
         """Return the context of each flattened past: (R, n, past * observed) -> (R, n, dim)."""
-        observed = trained["encode.0.weight"].shape[1]
-        return self._context(trained, self._codes(trained, x.view(*x.shape[:2], -1, observed)))
+        observed = parameters["encode.0.weight"].shape[1]
+        return self._context(parameters, self._codes(parameters, x.view(*x.shape[:2], -1, observed)))
 
-    def encode_y(self, trained: Tensors, y: Tensor) -> Tensor:
+    def encode_y(self, parameters: Tensors, y: Tensor) -> Tensor:
         """Return y."""
         return y
 
-    def loss(self, trained: Tensors, carried: Tensors, batch: Tensors) -> Tensor:
+    def loss(self, parameters: Tensors, state: Tensors, batch: Tensors) -> Tensor:
         """Return the mean of the losses of all horizons."""
-        past, future = self._codes(trained, batch["past"]), self._codes(trained, batch["future"])
-        context = self._context(trained, past)
-        losses = [self._loss_at(trained, k, context, past, future) for k in range(1, self.horizons + 1)]
+        past, future = self._codes(parameters, batch["past"]), self._codes(parameters, batch["future"])
+        context = self._context(parameters, past)
+        losses = [self._loss_at(parameters, k, context, past, future) for k in range(1, self.horizons + 1)]
         return torch.stack(losses).mean(0)
 
     @torch.no_grad()
     def own_estimate(
         self,
-        task: Any,  # noqa: ANN401
-        trained: Tensors,
-        carried: Tensors,
+        source: HasSequences,
+        parameters: Tensors,
+        state: Tensors,
         batch: Tensors,
     ) -> Tensor | None:
         """Return log n - loss at the horizon of the task, None if it was not trained for."""
-        if task.horizon > self.horizons:
+        if source.horizon > self.horizons:
             return None
-        past, future = self._codes(trained, batch["past"]), self._codes(trained, batch["future"])
-        context = self._context(trained, past)
-        candidates = self.batch if self.negatives == "sequences" else task.length
-        return math.log(candidates) - self._loss_at(trained, task.horizon, context, past, future)
+        past, future = self._codes(parameters, batch["past"]), self._codes(parameters, batch["future"])
+        context = self._context(parameters, past)
+        candidates = self.batch if self.negatives == "sequences" else source.length
+        return math.log(candidates) - self._loss_at(parameters, source.horizon, context, past, future)
 
-    def own_ceiling(self, task: Any) -> float:  # noqa: ANN401
+    def own_ceiling(self, source: HasSequences) -> float:
         """Return log n, n the number of candidates."""
-        return math.log(self.batch if self.negatives == "sequences" else task.length)
+        return math.log(self.batch if self.negatives == "sequences" else source.length)
 
-    def _loss_at(self, trained: Tensors, k: int, context: Tensor, past: Tensor, future: Tensor) -> Tensor:
+    def _loss_at(self, parameters: Tensors, k: int, context: Tensor, past: Tensor, future: Tensor) -> Tensor:
         """Return the loss of horizon k: context (R, n, dim), codes of past and future (R, n, steps, code)."""
-        query = context @ trained[f"critic.{k}"]
+        query = context @ parameters[f"critic.{k}"]
         if self.negatives == "sequences":
             scores = query @ future[:, :, k - 1].mT
             return (scores.logsumexp(-1) - positives(scores)).mean(-1)
@@ -144,17 +147,17 @@ class CPCEncoder(Encoder):
         at = past.shape[2] + k - 1
         return (scores.logsumexp(2) - scores[:, :, at]).mean((1, 2))
 
-    def _codes(self, trained: Tensors, seen: Tensor) -> Tensor:
+    def _codes(self, parameters: Tensors, seen: Tensor) -> Tensor:
         """Return g_enc of observations, (R, n, steps, observed) -> (R, n, steps, code)."""
-        return mlp(trained, "encode", seen.flatten(1, 2)).view(*seen.shape[:3], -1)
+        return mlp(parameters, "encode", seen.flatten(1, 2)).view(*seen.shape[:3], -1)
 
-    def _context(self, trained: Tensors, codes: Tensor) -> Tensor:
+    def _context(self, parameters: Tensors, codes: Tensor) -> Tensor:
         """Return the last state of the GRU over codes (R, n, steps, code), (R, n, dim)."""
-        inputs = torch.baddbmm(trained["gru.bias"], codes.flatten(1, 2), trained["gru.input"])
+        inputs = torch.baddbmm(parameters["gru.bias"], codes.flatten(1, 2), parameters["gru.input"])
         state = inputs.new_zeros(*codes.shape[:2], self.dim)
         for of_step in inputs.view(*codes.shape[:3], -1).unbind(2):
             reset, update, new = of_step.chunk(3, -1)
-            own_reset, own_update, own_new = (state @ trained["gru.state"]).chunk(3, -1)
+            own_reset, own_update, own_new = (state @ parameters["gru.state"]).chunk(3, -1)
             update = torch.sigmoid(update + own_update)
             new = torch.tanh(new + torch.sigmoid(reset + own_reset) * own_new)
             state = (1 - update) * new + update * state

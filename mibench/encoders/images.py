@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, normalize
 
+from mibench.batch import Tensors
 from mibench.convolution import convolutional, convolve, standardised
-from mibench.encoders.base import Encoder, Tensors, check_training
+from mibench.encoders.base import Encoder
 from mibench.errors import UsageError
-from mibench.networks import check_sizes, initialise, mlp, mlp_shapes
+from mibench.networks import initialise, mlp, mlp_shapes
 from mibench.registry import option
+from mibench.tasks.base import HasImages, Task
+from mibench.validation import check_sizes, check_training
 
 ROTATION = math.radians(15)
 SCALE = 0.15
@@ -34,7 +37,7 @@ NARROW = 16
 
 
 @dataclass(frozen=True)
-class ImageEncoder(Encoder):
+class ImageEncoder(Encoder[HasImages]):
     """A convolutional network z = h(image), one image at a time; subclasses say what trains it."""
 
     dim: int = option(32, "dimension of the representation of an image")
@@ -46,42 +49,46 @@ class ImageEncoder(Encoder):
 
     def __post_init__(self) -> None:
         check_sizes(self.name, dim=self.dim, batch=self.batch)
-        check_training(self)
+        check_training(self.name, self.steps, self.lr)
 
-    def check(self, task: Any) -> None:  # noqa: ANN401 - a task that has the source
+    def check(self, task: Task) -> None:
         """Raise a UsageError where the task has no images, or fewer than a batch."""
         super().check(task)
-        if self.batch > task.fewest():
+        fewest = task.encoder_source(training=True).fewest
+        if self.batch > fewest:
             raise UsageError(
-                f"A batch of {self.batch} for {self.name!r} is more than the {task.fewest()} images of the "
+                f"A batch of {self.batch} for {self.name!r} is more than the {fewest} images of the "
                 "smaller part.",
-                f"Give --encoder {self.name}[batch={task.fewest()}] or less, or more images.",
+                f"Give --encoder {self.name}[batch={fewest}] or less, or more images.",
             )
 
-    def dims(self, task: Any) -> tuple[int, int]:  # noqa: ANN401
+    def dims(self, source: HasImages) -> tuple[int, int]:
         """Return the dimension of the representations of all images side by side."""
-        return task.tiles * self.dim, task.tiles * self.dim
+        return source.tiles * self.dim, source.tiles * self.dim
 
-    def initialise(self, task: Any, generator: torch.Generator) -> Tensors:  # noqa: ANN401
+    def initialise(self, source: HasImages, generator: torch.Generator) -> Tensors:
         """Return the network of one run."""
-        return convolutional("encoder", task.mean, self.dim, generator)
+        return convolutional("encoder", source.mean, self.dim, generator)
 
-    def draw(self, task: Any, generator: torch.Generator) -> Tensors:  # noqa: ANN401
+    def draw(self, source: HasImages, generator: torch.Generator) -> Tensors:
         """Return images of a batch and what makes two views of each."""
-        return {"images": task.images(self.batch, generator), **view_numbers(2, self.batch, task, generator)}
+        return {
+            "images": source.images(self.batch, generator),
+            **view_numbers(2, self.batch, source, generator),
+        }
 
-    def encode_x(self, trained: Tensors, x: Tensor) -> Tensor:
+    def encode_x(self, parameters: Tensors, x: Tensor) -> Tensor:
         """Return the representations of images: (R, n, H W) -> (R, n, dim)."""
-        return convolve(trained, "encoder", x)
+        return convolve(parameters, "encoder", x)
 
-    def project(self, trained: Tensors, z: Tensor) -> Tensor:
+    def project(self, parameters: Tensors, z: Tensor) -> Tensor:
         """Return what the loss compares: (R, n, dim) -> (R, n, dim of it)."""
         return z
 
-    def compared(self, task: Any, trained: Tensors, generator: torch.Generator) -> Tensor:  # noqa: ANN401
+    def compared(self, source: HasImages, parameters: Tensors, generator: torch.Generator) -> Tensor:
         """Return the projections of images of one run, (1, n, dim of them)."""
-        images = task.images(min(task.fewest(), COMPARED_ROWS), generator)
-        return self.project(trained, self.encode_x(trained, images[None]))
+        images = source.images(min(source.fewest, COMPARED_ROWS), generator)
+        return self.project(parameters, self.encode_x(parameters, images[None]))
 
 
 @dataclass(frozen=True)
@@ -98,21 +105,21 @@ class Contrastive(ImageEncoder):
                 "Give a number above 0; cosines are divided by it.",
             )
 
-    def initialise(self, task: Any, generator: torch.Generator) -> Tensors:  # noqa: ANN401
+    def initialise(self, source: HasImages, generator: torch.Generator) -> Tensors:
         """Return the network and the head of one run."""
-        network = super().initialise(task, generator)
+        network = super().initialise(source, generator)
         return network | projection("head", [self.dim, HIDDEN, PROJECTED], generator)
 
-    def project(self, trained: Tensors, z: Tensor) -> Tensor:
+    def project(self, parameters: Tensors, z: Tensor) -> Tensor:
         """Return g(z)/|g(z)|: (R, n, dim) -> (R, n, 32)."""
-        return normalize(mlp(trained, "head", z), dim=-1)
+        return normalize(mlp(parameters, "head", z), dim=-1)
 
-    def own_estimate(self, task: Any, trained: Tensors, carried: Tensors, batch: Tensors) -> Tensor:  # noqa: ANN401
+    def own_estimate(self, source: HasImages, parameters: Tensors, state: Tensors, batch: Tensors) -> Tensor:
         """Return the logarithm of the number of candidates, less the loss."""
-        return self.own_ceiling(task) - self.loss(trained, carried, batch)
+        return self.own_ceiling(source) - self.loss(parameters, state, batch)
 
     @abstractmethod
-    def own_ceiling(self, task: Any) -> float:  # noqa: ANN401
+    def own_ceiling(self, source: HasImages) -> float:
         """Return the logarithm of the number of candidates."""
 
 
@@ -124,42 +131,42 @@ class Predictive(ImageEncoder):
     Without that even the stop-gradient does not hold all images apart.
     """
 
-    def initialise(self, task: Any, generator: torch.Generator) -> Tensors:  # noqa: ANN401
+    def initialise(self, source: HasImages, generator: torch.Generator) -> Tensors:
         """Return the network, the head and the predictor of one run."""
-        network = super().initialise(task, generator)
+        network = super().initialise(source, generator)
         head = projection("head", [self.dim, HIDDEN, PROJECTED], generator)
         predictor = projection("predictor", [PROJECTED, NARROW, PROJECTED], generator)
         # Standardisation takes away what they add: their gradient is rounding alone, which Adam would follow.
         del network["encoder.bias"], head["head.1.bias"]
         return network | head | predictor
 
-    def project(self, trained: Tensors, z: Tensor) -> Tensor:
+    def project(self, parameters: Tensors, z: Tensor) -> Tensor:
         """Return g(z), standardised over n: (R, n, dim) -> (R, n, 32)."""
-        return normalised_head(trained, "head", z)
+        return normalised_head(parameters, "head", z)
 
-    def projections(self, trained: Tensors, views: tuple[Tensor, Tensor]) -> list[Tensor]:
+    def projections(self, parameters: Tensors, views: tuple[Tensor, Tensor]) -> list[Tensor]:
         """Return g(h(view)) of both views, (R, n, 32) each."""
-        z = self.encode_x(trained, torch.cat(views, 1))
-        return [self.project(trained, part) for part in z.chunk(2, 1)]
+        z = self.encode_x(parameters, torch.cat(views, 1))
+        return [self.project(parameters, part) for part in z.chunk(2, 1)]
 
-    def both_ways(self, trained: Tensors, projections: list[Tensor], targets: list[Tensor]) -> Tensor:
+    def both_ways(self, parameters: Tensors, projections: list[Tensor], targets: list[Tensor]) -> Tensor:
         """Return the mean distance of each view's prediction from the other's target, (R)."""
-        first, second = (normalised_head(trained, "predictor", seen) for seen in projections)
+        first, second = (normalised_head(parameters, "predictor", seen) for seen in projections)
         return (distance(first, targets[1]) + distance(second, targets[0])) / 2
 
 
-def view_numbers(views: int, count: int, task: Any, generator: torch.Generator) -> Tensors:  # noqa: ANN401
+def view_numbers(views: int, count: int, source: HasImages, generator: torch.Generator) -> Tensors:
     """Return the random numbers of so many views of each image of a batch: poses in (-1, 1), and noise."""
-    height, width = task.shape
+    height, width = source.shape
     return {
         "pose": 2 * torch.rand(views, count, 4, generator=generator) - 1,
         "noise": torch.randn(views, count, height * width, generator=generator),
     }
 
 
-def two_views(trained: Tensors, batch: Tensors) -> tuple[Tensor, Tensor]:
+def two_views(parameters: Tensors, batch: Tensors) -> tuple[Tensor, Tensor]:
     """Return the two views of each image, (R, n, H W) each."""
-    _, height, width = trained["encoder.offset"].shape
+    _, height, width = parameters["encoder.offset"].shape
     first, second = viewed(batch, (height, width)).unbind(1)
     return first, second
 
@@ -183,11 +190,11 @@ def projection(prefix: str, sizes: list[int], generator: torch.Generator) -> Ten
     return initialise(mlp_shapes(prefix, sizes), generator, torch.float32)
 
 
-def normalised_head(trained: Tensors, prefix: str, inputs: Tensor) -> Tensor:
+def normalised_head(parameters: Tensors, prefix: str, inputs: Tensor) -> Tensor:
     """Return the output of a head of two layers, standardised over the batch before the first one's bias."""
-    hidden = standardised(inputs @ trained[f"{prefix}.0.weight"]) + trained[f"{prefix}.0.bias"]
-    outputs = hidden.relu() @ trained[f"{prefix}.1.weight"]
-    return outputs + trained[f"{prefix}.1.bias"] if f"{prefix}.1.bias" in trained else outputs
+    hidden = standardised(inputs @ parameters[f"{prefix}.0.weight"]) + parameters[f"{prefix}.0.bias"]
+    outputs = hidden.relu() @ parameters[f"{prefix}.1.weight"]
+    return outputs + parameters[f"{prefix}.1.bias"] if f"{prefix}.1.bias" in parameters else outputs
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
@@ -224,14 +231,14 @@ def distance(predicted: Tensor, target: Tensor) -> Tensor:
     return (2 - 2 * (normalize(predicted, dim=-1) * normalize(target, dim=-1)).sum(-1)).mean(-1)
 
 
-def copied(trained: Tensors, prefixes: tuple[str, ...]) -> Tensors:
+def copied(parameters: Tensors, prefixes: tuple[str, ...]) -> Tensors:
     """Return a copy of the parameters of those prefixes, to be carried as a momentum encoder."""
-    return {key: value.clone() for key, value in trained.items() if key.startswith(prefixes)}
+    return {key: value.clone() for key, value in parameters.items() if key.startswith(prefixes)}
 
 
-def follow(copy: Tensors, trained: Tensors, momentum: float) -> None:
+def follow(copy: Tensors, parameters: Tensors, momentum: float) -> None:
     """Move a momentum encoder: theta' <- momentum theta' + (1 - momentum) theta, in place."""
-    for key, value in trained.items():
+    for key, value in parameters.items():
         if key in copy:
             copy[key].lerp_(value, 1 - momentum)
 

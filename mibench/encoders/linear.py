@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor
 
 from mibench import estimators
-from mibench.encoders.base import Encoder, Tensors, check_training
+from mibench.batch import Dims, Tensors
+from mibench.encoders.base import Encoder
 from mibench.errors import UsageError
-from mibench.estimators.base import Estimator
-from mibench.networks import Shape, check_sizes, initialise
+from mibench.estimators.base import FromScores
+from mibench.networks import Shape, initialise
 from mibench.registry import option
 from mibench.tasks.base import Task
+from mibench.tasks.pair import Pair
+from mibench.validation import check_sizes, check_training
 
 
 @dataclass(frozen=True)
-class Linear(Encoder):
+class Linear(Encoder[Pair]):
     r"""z = A x and z' = B y, trained together with a critic by an estimator's objective on fresh pairs.
 
         f(z, z') = z' W z' + z' P z + z' Q z' + b
@@ -52,37 +55,43 @@ class Linear(Encoder):
             raise UsageError(
                 f"batch of {self.name!r} must be at least 2, not {self.batch}.", "Give 2 or more."
             )
-        check_training(self)
+        check_training(self.name, self.steps, self.lr)
+        if not isinstance(estimators.registry.get(self.objective), FromScores):
+            raise UsageError(
+                f"{self.name!r} cannot be trained by {self.objective!r}, which trains no critic.",
+                "Give another objective, such as infonce or nwj.",
+            )
         self._estimator.check(self.batch)
-        if self._estimator.learned_tensors(self.dim, torch.Generator()):
+        if self._estimator.objective.learned(Dims(self.dim, self.dim), torch.Generator()):
             raise UsageError(
                 f"{self.name!r} cannot be trained by {self.objective!r}, which learns more than a critic.",
                 "Give another objective, such as infonce or nwj.",
             )
 
     @cached_property
-    def _estimator(self) -> Estimator:
-        return estimators.registry.get(self.objective)
+    def _estimator(self) -> FromScores:
+        return cast("FromScores", estimators.registry.get(self.objective))
 
     def check(self, task: Task) -> None:
         """Raise a UsageError where the encoders are wider than the data: their pair has no density."""
         super().check(task)
-        if self.dim > min(task.dim_x, task.dim_y):
+        narrower = min(task.dim_x, task.dim_y)
+        if self.dim > narrower:
             raise UsageError(
                 f"Encoders of dim {self.dim} are wider than task {task.name!r}, which has "
-                f"{min(task.dim_x, task.dim_y)} coordinates.",
-                f"Give --encoder linear[dim={min(task.dim_x, task.dim_y)}] or less.",
+                f"{narrower} coordinates.",
+                f"Give --encoder linear[dim={narrower}] or less.",
             )
 
-    def dims(self, task: Task) -> tuple[int, int]:
+    def dims(self, source: Pair) -> tuple[int, int]:
         """Return the dimension of z and z'."""
         return self.dim, self.dim
 
-    def initialise(self, task: Task, generator: torch.Generator) -> Tensors:
+    def initialise(self, source: Pair, generator: torch.Generator) -> Tensors:
         """Return A, B and the critic of one run."""
         shapes: dict[str, Shape] = {
-            "a": (task.dim_x, self.dim, task.dim_x),
-            "b": (task.dim_y, self.dim, task.dim_y),
+            "a": (source.dims.x, self.dim, source.dims.x),
+            "b": (source.dims.y, self.dim, source.dims.y),
             "w": (self.dim, self.dim, self.dim),
             "p": (self.dim, self.dim, self.dim),
             "q": (self.dim, self.dim, self.dim),
@@ -90,37 +99,39 @@ class Linear(Encoder):
         }
         return initialise(shapes, generator, torch.float32)
 
-    def carried_tensors(self, trained: Tensors, generator: torch.Generator) -> Tensors:
+    def state(self, parameters: Tensors, generator: torch.Generator) -> Tensors:
         """Return what the estimator's objective carries."""
-        return self._estimator.carried_tensors()
+        return self._estimator.objective.state()
 
-    def draw(self, task: Task, generator: torch.Generator) -> Tensors:
+    def draw(self, source: Pair, generator: torch.Generator) -> Tensors:
         """Return a batch of pairs."""
-        x, y = task.sample(self.batch, generator, torch.float32)
+        x, y = source.draw(self.batch, generator, torch.float32)
         return {"x": x, "y": y}
 
-    def encode_x(self, trained: Tensors, x: Tensor) -> Tensor:
+    def encode_x(self, parameters: Tensors, x: Tensor) -> Tensor:
         """Return A x."""
-        return x @ trained["a"]
+        return x @ parameters["a"]
 
-    def encode_y(self, trained: Tensors, y: Tensor) -> Tensor:
+    def encode_y(self, parameters: Tensors, y: Tensor) -> Tensor:
         """Return B y."""
-        return y @ trained["b"]
+        return y @ parameters["b"]
 
-    def _scores(self, trained: Tensors, batch: Tensors) -> Tensor:
-        z, other = self.encode_x(trained, batch["x"]), self.encode_y(trained, batch["y"])
-        of_z = (z @ trained["p"] * z).sum(-1)
-        of_other = (other @ trained["q"] * other).sum(-1)
-        return z @ trained["w"] @ other.mT + of_z[..., :, None] + of_other[..., None, :] + trained["bias"]
+    def _scores(self, parameters: Tensors, batch: Tensors) -> Tensor:
+        z, other = self.encode_x(parameters, batch["x"]), self.encode_y(parameters, batch["y"])
+        of_z = (z @ parameters["p"] * z).sum(-1)
+        of_other = (other @ parameters["q"] * other).sum(-1)
+        return (
+            z @ parameters["w"] @ other.mT + of_z[..., :, None] + of_other[..., None, :] + parameters["bias"]
+        )
 
-    def loss(self, trained: Tensors, carried: Tensors, batch: Tensors) -> Tensor:
+    def loss(self, parameters: Tensors, state: Tensors, batch: Tensors) -> Tensor:
         """Return the negative objective."""
-        return -self._estimator.objective(self._scores(trained, batch), carried)
+        return -self._estimator.objective.of(self._scores(parameters, batch), state)
 
-    def own_estimate(self, task: Any, trained: Tensors, carried: Tensors, batch: Tensors) -> Tensor:  # noqa: ANN401
+    def own_estimate(self, source: Pair, parameters: Tensors, state: Tensors, batch: Tensors) -> Tensor:
         """Return the estimator's read-out of the critic that was trained with the encoders."""
-        return self._estimator.estimate(self._scores(trained, batch))
+        return self._estimator.estimate(self._scores(parameters, batch))
 
-    def own_ceiling(self, task: Task) -> float | None:
+    def own_ceiling(self, source: Pair) -> float | None:
         """Return the estimator's ceiling at the size of a batch."""
         return self._estimator.ceiling(self.batch)

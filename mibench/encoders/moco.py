@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from mibench.encoders.base import Tensors
+from mibench.batch import Tensors
 from mibench.encoders.images import (
     PROJECTED,
     Contrastive,
@@ -21,8 +21,9 @@ from mibench.encoders.images import (
     two_views,
 )
 from mibench.errors import UsageError
-from mibench.networks import check_sizes
 from mibench.registry import option
+from mibench.tasks.base import HasImages
+from mibench.validation import check_sizes
 
 
 @dataclass(frozen=True)
@@ -65,28 +66,28 @@ class MoCo(Contrastive):
                 f"Give queue of at least {self.batch}, or a smaller batch.",
             )
 
-    def carried_tensors(self, trained: Tensors, generator: torch.Generator) -> Tensors:
+    def state(self, parameters: Tensors, generator: torch.Generator) -> Tensors:
         """Return the momentum encoder, and a queue of random directions."""
         keys = torch.randn(self.queue, PROJECTED, generator=generator)
-        return copied(trained, ("encoder", "head")) | {"queue": normalize(keys, dim=-1)}
+        return copied(parameters, ("encoder", "head")) | {"queue": normalize(keys, dim=-1)}
 
     @torch.no_grad()
-    def _keys(self, carried: Tensors, view: Tensor) -> Tensor:
-        return self.project(carried, self.encode_x(carried, view))
+    def _keys(self, state: Tensors, view: Tensor) -> Tensor:
+        return self.project(state, self.encode_x(state, view))
 
-    def loss(self, trained: Tensors, carried: Tensors, batch: Tensors) -> Tensor:
+    def loss(self, parameters: Tensors, state: Tensors, batch: Tensors) -> Tensor:
         """Return the loss of each run, (R)."""
-        first, second = two_views(trained, batch)
-        query = self.project(trained, self.encode_x(trained, first))
-        return against_queue(query, self._keys(carried, second), carried["queue"], self.temperature)
+        first, second = two_views(parameters, batch)
+        query = self.project(parameters, self.encode_x(parameters, first))
+        return against_queue(query, self._keys(state, second), state["queue"], self.temperature)
 
-    def after_step(self, trained: Tensors, carried: Tensors, batch: Tensors) -> None:
+    def after_step(self, parameters: Tensors, state: Tensors, batch: Tensors) -> None:
         """Enqueue the keys that were used, the oldest leaving, and let the momentum encoder follow."""
-        keys = self._keys(carried, two_views(trained, batch)[1])
-        queue = carried["queue"]
+        keys = self._keys(state, two_views(parameters, batch)[1])
+        queue = state["queue"]
         queue.copy_(torch.cat([queue[:, keys.shape[1] :], keys], 1))
-        follow(carried, trained, self.momentum)
+        follow(state, parameters, self.momentum)
 
-    def own_ceiling(self, task: Any) -> float:  # noqa: ANN401
+    def own_ceiling(self, source: HasImages) -> float:
         """Return log(K + 1)."""
         return math.log(self.queue + 1)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from mibench.batch import Tensors
 from mibench.convolution import convolutional, convolve
-from mibench.encoders.base import Encoder, Tensors
-from mibench.networks import check_sizes
+from mibench.encoders.base import Encoder
 from mibench.registry import option
+from mibench.tasks.base import HasImages
+from mibench.validation import check_sizes
 
 
 @dataclass(frozen=True)
-class Random(Encoder):
+class Random(Encoder[HasImages]):
     """A convolutional network as it was drawn: nothing is trained.
 
     Raises:
@@ -32,22 +34,22 @@ class Random(Encoder):
     def __post_init__(self) -> None:
         check_sizes(self.name, dim=self.dim)
 
-    def dims(self, task: Any) -> tuple[int, int]:  # noqa: ANN401
+    def dims(self, source: HasImages) -> tuple[int, int]:
         """Return the dimension of the representations of all images side by side."""
-        return task.tiles * self.dim, task.tiles * self.dim
+        return source.tiles * self.dim, source.tiles * self.dim
 
-    def initialise(self, task: Any, generator: torch.Generator) -> Tensors:  # noqa: ANN401
+    def initialise(self, source: HasImages, generator: torch.Generator) -> Tensors:
         """Return the network of one run."""
-        return convolutional("encoder", task.mean, self.dim, generator)
+        return convolutional("encoder", source.mean, self.dim, generator)
 
-    def draw(self, task: Any, generator: torch.Generator) -> Tensors:  # noqa: ANN401
+    def draw(self, source: HasImages, generator: torch.Generator) -> Tensors:
         """Return nothing."""
         return {}
 
-    def loss(self, trained: Tensors, carried: Tensors, batch: Tensors) -> Tensor:
+    def loss(self, parameters: Tensors, state: Tensors, batch: Tensors) -> Tensor:
         """Return nothing to minimise."""
-        return torch.zeros(len(trained["encoder.offset"]))
+        return torch.zeros(len(parameters["encoder.offset"]))
 
-    def encode_x(self, trained: Tensors, x: Tensor) -> Tensor:
+    def encode_x(self, parameters: Tensors, x: Tensor) -> Tensor:
         """Return the representations of images: (R, n, H W) -> (R, n, dim)."""
-        return convolve(trained, "encoder", x)
+        return convolve(parameters, "encoder", x)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from mibench.encoders.base import Tensors
+from mibench.batch import Tensors
 from mibench.encoders.images import (
     Contrastive,
     nt_xent,
     two_views,
 )
+from mibench.tasks.base import HasImages
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,12 @@ class SimCLR(Contrastive):
     ceiling_formula: ClassVar[str] = "log(2 batch - 1)"
     reference: ClassVar[str] = "Chen, Kornblith, Norouzi, Hinton 2020, arXiv 2002.05709"
 
-    def loss(self, trained: Tensors, carried: Tensors, batch: Tensors) -> Tensor:
+    def loss(self, parameters: Tensors, state: Tensors, batch: Tensors) -> Tensor:
         """Return NT-Xent of each run, (R)."""
-        views = torch.cat(two_views(trained, batch), 1)
-        first, second = self.project(trained, self.encode_x(trained, views)).chunk(2, 1)
+        views = torch.cat(two_views(parameters, batch), 1)
+        first, second = self.project(parameters, self.encode_x(parameters, views)).chunk(2, 1)
         return nt_xent(first, second, self.temperature)
 
-    def own_ceiling(self, task: Any) -> float:  # noqa: ANN401
+    def own_ceiling(self, source: HasImages) -> float:
         """Return log(2N - 1)."""
         return math.log(2 * self.batch - 1)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from mibench.batch import Tensors
 from mibench.convolution import feature_count, features, linear
-from mibench.encoders.base import Tensors
 from mibench.encoders.images import (
     Contrastive,
     one_way,
 )
 from mibench.errors import UsageError
 from mibench.registry import option
+from mibench.tasks.base import HasImages
 
 
 @dataclass(frozen=True)
@@ -53,21 +54,21 @@ class SimCSE(Contrastive):
                 "Give a share above 0 and below 1: without dropout both views are the same.",
             )
 
-    def draw(self, task: Any, generator: torch.Generator) -> Tensors:  # noqa: ANN401
+    def draw(self, source: HasImages, generator: torch.Generator) -> Tensors:
         """Return images of a batch and two masks for each, of 0 and 1/(1 - dropout)."""
-        images = task.images(self.batch, generator)
-        kept = torch.rand(2, self.batch, feature_count(*task.shape), generator=generator) >= self.dropout
+        images = source.images(self.batch, generator)
+        kept = torch.rand(2, self.batch, feature_count(*source.shape), generator=generator) >= self.dropout
         return {"images": images, "masks": kept / (1 - self.dropout)}
 
-    def loss(self, trained: Tensors, carried: Tensors, batch: Tensors) -> Tensor:
+    def loss(self, parameters: Tensors, state: Tensors, batch: Tensors) -> Tensor:
         """Return the loss of each run, (R)."""
-        seen = features(trained, "encoder", batch["images"])
+        seen = features(parameters, "encoder", batch["images"])
         first, second = (
-            self.project(trained, linear(trained, "encoder", seen * mask))
+            self.project(parameters, linear(parameters, "encoder", seen * mask))
             for mask in batch["masks"].unbind(1)
         )
         return one_way(first, second, self.temperature)
 
-    def own_ceiling(self, task: Any) -> float:  # noqa: ANN401
+    def own_ceiling(self, source: HasImages) -> float:
         """Return log N."""
         return math.log(self.batch)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from mibench.encoders.base import Tensors
+from mibench.batch import Tensors
 from mibench.encoders.images import (
     Predictive,
     two_views,
@@ -38,8 +38,8 @@ class SimSiam(Predictive):
     formula: ClassVar[str] = "L = -mean cos(p_1, sg(u_2)), both ways"
     reference: ClassVar[str] = "Chen, He 2021, arXiv 2011.10566"
 
-    def loss(self, trained: Tensors, carried: Tensors, batch: Tensors) -> Tensor:
+    def loss(self, parameters: Tensors, state: Tensors, batch: Tensors) -> Tensor:
         """Return the loss of each run, (R)."""
-        seen = self.projections(trained, two_views(trained, batch))
+        seen = self.projections(parameters, two_views(parameters, batch))
         targets = [view.detach() if self.stop_gradient else view for view in seen]
-        return self.both_ways(trained, seen, targets) / 2 - 1  # |p - u|^2 = 2 - 2 cos
+        return self.both_ways(parameters, seen, targets) / 2 - 1  # |p - u|^2 = 2 - 2 cos

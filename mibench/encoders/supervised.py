@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from mibench.encoders.base import Tensors
+from mibench.batch import Tensors
 from mibench.encoders.images import ImageEncoder, projection, view_numbers, viewed
 from mibench.networks import mlp
+from mibench.tasks.base import HasImages
 
 
 @dataclass(frozen=True)
@@ -32,21 +33,21 @@ class Supervised(ImageEncoder):
     formula: ClassVar[str] = "L = -mean_i log softmax(W z_i + b)[c_i]"
     reference: ClassVar[str] = "this package"
 
-    def initialise(self, task: Any, generator: torch.Generator) -> Tensors:  # noqa: ANN401
+    def initialise(self, source: HasImages, generator: torch.Generator) -> Tensors:
         """Return the network and the classifier of one run."""
-        network = super().initialise(task, generator)
-        return network | projection("classifier", [self.dim, task.classes], generator)
+        network = super().initialise(source, generator)
+        return network | projection("classifier", [self.dim, source.classes], generator)
 
-    def draw(self, task: Any, generator: torch.Generator) -> Tensors:  # noqa: ANN401
+    def draw(self, source: HasImages, generator: torch.Generator) -> Tensors:
         """Return images of a batch, their classes, and what makes a view of each."""
-        images, classes = task.labelled(self.batch, generator)
-        return {"images": images, "classes": classes, **view_numbers(1, self.batch, task, generator)}
+        images, classes = source.labelled(self.batch, generator)
+        return {"images": images, "classes": classes, **view_numbers(1, self.batch, source, generator)}
 
-    def loss(self, trained: Tensors, carried: Tensors, batch: Tensors) -> Tensor:
+    def loss(self, parameters: Tensors, state: Tensors, batch: Tensors) -> Tensor:
         """Return the cross-entropy of each run, (R)."""
-        _, height, width = trained["encoder.offset"].shape
-        z = self.encode_x(trained, viewed(batch, (height, width))[:, 0])
-        logits = mlp(trained, "classifier", z)
+        _, height, width = parameters["encoder.offset"].shape
+        z = self.encode_x(parameters, viewed(batch, (height, width))[:, 0])
+        logits = mlp(parameters, "classifier", z)
         return (
             cross_entropy(logits.flatten(0, 1), batch["classes"].flatten(), reduction="none")
             .view(len(z), -1)

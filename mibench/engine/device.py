@@ -7,11 +7,13 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
+from mibench.batch import Batch, Tensors
 from mibench.errors import UsageError
 
 CACHE_BUDGET_BYTES = 24 * 2**20
@@ -22,7 +24,7 @@ CUDA_SHARE = 0.6
 
 WARM_UP_STEPS = 3
 
-Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Step = Callable[[Batch], "tuple[Tensor, Tensors | None]"]
 
 
 def resolve(name: str) -> tuple[torch.device, str]:
@@ -98,39 +100,47 @@ def keep_freed_memory() -> None:
     mallopt(trim_threshold, 256 * 2**20)
 
 
-def set_precision(precision: str) -> None:
-    """Let float32 matrix products round to TF32, or not; it is a setting of the whole process."""
-    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+@contextmanager
+def precision(name: str) -> Iterator[None]:
+    """Let float32 matrix products round to TF32, or not; the process is left as it was."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if name == "tf32" else "highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
-def captured(step: Step, x: Tensor, y: Tensor, state: Callable[[], Sequence[Tensor]]) -> Step:
+def captured(step: Step, batch: Batch, state: Callable[[], Sequence[Tensor]]) -> Step:
     """Return the step as one CUDA graph, which is launched at once in place of kernel by kernel.
 
     The warm-up that capture needs changes the tensors of `state`; they are put back. Those that the step
-    itself creates (the optimiser's) begin at zero, and are put back to that. Capture runs nothing.
+    itself creates (the optimiser's) begin at zero, and are put back to that. Capture runs nothing. What the
+    graph returns is overwritten by the next step.
     """
-    fixed_x, fixed_y = x.clone(), y.clone()
+    fixed = batch.map(torch.clone)
+    device = batch.x.device
     before = {id(tensor): tensor.detach().to("cpu", copy=True) for tensor in state()}
-    # A stream of this device: the default one for captures belongs to whichever device came first.
-    side = torch.cuda.Stream(x.device)  # type: ignore[no-untyped-call]
-    side.wait_stream(torch.cuda.current_stream(x.device))
+    # A stream of this device: the default one for captures belongs to the device that was first.
+    side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    side.wait_stream(torch.cuda.current_stream(device))
     with torch.cuda.stream(side), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*capturable=True.*")  # so the warm-up is not captured
         for _ in range(WARM_UP_STEPS):
-            step(fixed_x, fixed_y)
-    torch.cuda.current_stream(x.device).wait_stream(side)
+            step(fixed)
+    torch.cuda.current_stream(device).wait_stream(side)
     with torch.no_grad():
         for tensor in state():
             tensor.copy_(before.get(id(tensor), torch.zeros_like(tensor, device="cpu")))
             tensor.grad = None  # the graph makes its own
-    torch.cuda.synchronize(x.device)
+    torch.cuda.synchronize(device)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, stream=side):
-        values = step(fixed_x, fixed_y)
+        values = step(fixed)
 
-    def replay(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        fixed_x.copy_(x)
-        fixed_y.copy_(y)
+    def replay(batch: Batch) -> tuple[Tensor, Tensors | None]:
+        for to, given in zip(fixed.tensors(), batch.tensors(), strict=True):
+            to.copy_(given)
         graph.replay()
         return values
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
+from functools import cache, lru_cache
 from typing import Any, Self
 
 import torch
@@ -15,42 +16,48 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mibench import encoders, tasks
-from mibench.encoders.base import Encoder, Tensors
+from mibench.batch import Tensors
+from mibench.encoders.base import Encoder
+from mibench.engine.data import stack_runs
 from mibench.engine.device import keep_freed_memory
-from mibench.engine.evaluate import ABSURD_NATS
-from mibench.engine.train import first_false, stacked
+from mibench.engine.loop import Trainer, train
 from mibench.geometry import direction_spread, effective_rank
 from mibench.registry import Choice
 from mibench.seeding import stream
-from mibench.spec import NO_ENCODER, EncoderSpec, RunSpec
-from mibench.tasks.base import Encode, Task
-from mibench.tasks.standardised import standardised
+from mibench.spec import EncoderSpec, RunSpec
+from mibench.tasks.base import Encodable
+from mibench.tasks.pair import Encode, Pair, scaled
+
+logger = logging.getLogger(__name__)
 
 OWN_BATCHES = 32
-"""The recipe's own estimate is the mean over so many batches that training has not met."""
+"""The recipe's own estimate is the mean over this many unseen batches."""
 
 TIMED_STEPS = 3
 
-JUDGED_ROWS = 2048
-"""A representation is judged by those of so many rows."""
+EVALUATED_ROWS = 2048
+"""Representations are evaluated on this many rows."""
+
+ABSURD_NATS = -1000.0
+"""An own estimate below this is a failure."""
 
 COLLAPSED = 0.01
 """Representations whose directions spread less than this are one (1 is spread to all sides, 0 is a point)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainedEncoder:
     """An encoder of one seed: its parameters, or a message that says why it has none that count."""
 
     spec: EncoderSpec
     parameters: Tensors = field(repr=False)
-    carried: Tensors = field(repr=False)
+    state: Tensors = field(repr=False)
     message: str = ""
     wall_s: float = 0.0
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return everything that was trained, as arrays by name."""
-        sides = {"trained": self.parameters, "carried": self.carried}
+        sides = {"trained": self.parameters, "carried": self.state}
         return {f"{side}/{key}": value.numpy() for side, kept in sides.items() for key, value in kept.items()}
 
     @classmethod
@@ -64,24 +71,27 @@ class TrainedEncoder:
 
 
 @dataclass(frozen=True)
-class Pair:
+class Representation:
     """The pair of representations that an encoder makes of a task's, with what is known of it.
 
-    `task` is None where the encoder failed, and `message` says why.
+    `pair` is None where the encoder failed, and `message` says why.
     """
 
-    task: Task | None
+    pair: Pair | None
     facts: Mapping[str, float]
     message: str
 
 
+@lru_cache(maxsize=4096)
+def _encoder_of(encoder: Choice, task: Choice, seed: int) -> EncoderSpec:
+    beside = tasks.registry.load(task.name).beside_encoders
+    options = {key: value for key, value in task.options if key not in beside}
+    return EncoderSpec(encoder, tasks.registry.choose(task.name, **options), seed)
+
+
 def encoder_of(spec: RunSpec) -> EncoderSpec | None:
-    """Return the encoder whose representation a run's critic sees, None for none."""
-    if spec.encoder.name == NO_ENCODER:
-        return None
-    beside = tasks.registry.load(spec.task.name).beside_encoders
-    options = {key: value for key, value in spec.task.options if key not in beside}
-    return EncoderSpec(spec.encoder, tasks.registry.choose(spec.task.name, **options), spec.seed)
+    """Return the encoder whose representation a run sees, None for none."""
+    return None if spec.encoder is None else _encoder_of(spec.encoder, spec.task, spec.seed)
 
 
 def encoder_packs(specs: Sequence[RunSpec]) -> list[list[EncoderSpec]]:
@@ -98,15 +108,16 @@ def train_encoders(
 ) -> list[TrainedEncoder]:
     """Train the encoders of a pack, which differ in their seed alone, as one tensor program.
 
-    One that diverges comes back with a message that says so; the others go on without it. An error in a pack
-    of several is met by training each alone.
+    One that diverges comes back with a message that says so; the others go on without it. After an error in
+    a pack of several, each is trained alone.
     """
     started = time.perf_counter()
     try:
-        trained, carried, diverged_at = _train(pack, device, report)
+        trained, state, diverged_at = _train(pack, device, report)
     except Exception as error:
         if len(pack) > 1:
             return [done for spec in pack for done in train_encoders([spec], device)]
+        logger.error("Encoder %s failed.", pack[0].encoder.label, exc_info=error)
         words = f"{type(error).__name__}: {error}".strip().replace("\n", " ")
         return [TrainedEncoder(pack[0], {}, {}, f"the encoder failed: {words}", _share(started, pack))]
     found = []
@@ -115,7 +126,7 @@ def train_encoders(
         message = f"the encoder diverged: its loss is not finite at step {step}" if step else ""
         if not message and not all(value.isfinite().all() for value in parameters.values()):
             message = "the encoder diverged: its parameters are not finite after the last step"
-        found.append(TrainedEncoder(spec, parameters, _alone(carried, place), message, _share(started, pack)))
+        found.append(TrainedEncoder(spec, parameters, _alone(state, place), message, _share(started, pack)))
     return found
 
 
@@ -144,33 +155,31 @@ def _train(
     report: Callable[[int], None],
     most_steps: int = sys.maxsize,
 ) -> tuple[Tensors, Tensors, list[int | None]]:
-    """Return the parameters and carried tensors of all runs, and where the loss of each was not finite."""
-    recipe, source = encoders.registry.make(pack[0].encoder), tasks.registry.make(pack[0].task).training
+    """Return the parameters and states of all runs, and where the loss of each was not finite."""
+    recipe = encoders.registry.make(pack[0].encoder)
+    source = tasks.registry.make(pack[0].task).encoder_source(training=True)
     if device.type == "cpu":
         keep_freed_memory()
     initial = [recipe.initialise(source, stream("encoder weights", *_name(spec))) for spec in pack]
     beside = [
-        recipe.carried_tensors(first, stream("encoder state", *_name(spec)))
+        recipe.state(first, stream("encoder state", *_name(spec)))
         for first, spec in zip(initial, pack, strict=True)
     ]
-    trained = {key: value.requires_grad_() for key, value in _placed(initial, device).items()}
-    carried = _placed(beside, device)
-    finite = torch.ones(max(recipe.steps, 1), len(pack), dtype=torch.bool, device=device)
-    if not trained:
-        return trained, carried, [None] * len(pack)
-    optimizer = torch.optim.Adam(trained.values(), lr=recipe.lr, fused=True)
+    parameters, state = _placed(initial, device), _placed(beside, device)
+    steps = min(recipe.steps, most_steps)
+    if not parameters or steps == 0:
+        return parameters, state, [None] * len(pack)
+    trainer: Trainer[Tensors] = Trainer(
+        parameters,
+        state,
+        lambda parameters, state, batch: (-recipe.loss(parameters, state, batch), None),
+        recipe.lr,
+        recipe.after_step,
+    )
     feeds = [stream("encoder data", *_name(spec)) for spec in pack]
-    for step in range(min(recipe.steps, most_steps)):
-        batch = _placed([recipe.draw(source, feed) for feed in feeds], device)
-        loss = recipe.loss(trained, carried, batch)
-        optimizer.zero_grad(set_to_none=True)
-        loss.sum().backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        with torch.no_grad():
-            recipe.after_step(trained, carried, batch)
-        finite[step] = loss.detach().isfinite()
-        report(1)
-    return trained, carried, [first_false(flags) for flags in finite.cpu().unbind(1)]
+    chunks = ([_placed([recipe.draw(source, feed) for feed in feeds], device)] for _ in range(steps))
+    diverged_at = train(lambda batch, done: trainer.step(batch)[0], chunks, steps, report)
+    return trainer.parameters, trainer.state, diverged_at
 
 
 def _name(spec: EncoderSpec) -> tuple[object, ...]:
@@ -179,45 +188,49 @@ def _name(spec: EncoderSpec) -> tuple[object, ...]:
 
 
 def _placed(runs: Sequence[Tensors], device: torch.device) -> Tensors:
-    return {key: value.to(device) for key, value in stacked(runs).items()}
+    return {key: value.to(device) for key, value in stack_runs(runs).items()}
 
 
-def represent(task: Task, made: TrainedEncoder) -> Pair:
-    """Return the pair that an encoder makes of a task's, on data that the encoder never met.
+@lru_cache(maxsize=256)
+def represent(task: Choice, made: TrainedEncoder) -> Representation:
+    """Return the pair that an encoder makes of a task's, on data that the encoder has not seen.
 
     Its coordinates are centred and scaled, which leaves its information as it is: encoders choose their
     scale, and objectives with exp(f) fail where it is large.
     One that collapsed, or whose truth cannot be enclosed, has a message and no pair.
     """
     if made.message:
-        return Pair(None, {}, made.message)
-    recipe = encoders.registry.make(made.spec.encoder)
+        return Representation(None, {}, made.message)
+    recipe, own_task = encoders.registry.make(made.spec.encoder), tasks.registry.make(task)
+    assert isinstance(own_task, Encodable)
+    source = own_task.encoder_source(training=False)
     encode_x, encode_y = _encode(recipe.encode_x, made.parameters), _encode(recipe.encode_y, made.parameters)
     try:
-        pair = task.represented(encode_x, encode_y, stream("encoder truth", *_name(made.spec)))
-        x, _ = pair.sample(JUDGED_ROWS, stream("encoder judged", *_name(made.spec)), torch.float64)
+        pair = own_task.represented(encode_x, encode_y, stream("encoder truth", *_name(made.spec)))
+        x, _ = pair.draw(EVALUATED_ROWS, stream("encoder judged", *_name(made.spec)), torch.float64)
     except FloatingPointError as error:
-        return Pair(None, {}, f"the encoder diverged: {error}")
+        return Representation(None, {}, f"the encoder diverged: {error}")
     except (ValueError, RuntimeError, ArithmeticError) as error:
         words = str(error).partition("\n")[0]
-        return Pair(None, {}, f"the truth of the representation cannot be enclosed: {words}")
-    if not all(map(math.isfinite, pair.true_mi_interval_nats)):
-        return Pair(None, {}, "the truth of the representation cannot be enclosed in float64")
-    facts = {**pair.facts, "effective_rank": effective_rank(x), **_own(recipe, task, made)}
+        return Representation(None, {}, f"the truth of the representation cannot be enclosed: {words}")
+    if not (math.isfinite(pair.truth.low) and math.isfinite(pair.truth.high)):
+        return Representation(None, {}, "the truth of the representation cannot be enclosed in float64")
+    facts = {**pair.facts, "effective_rank": effective_rank(x), **_own(recipe, source, made)}
     own = facts.get("encoder_nats", 0.0)
     if not all(map(math.isfinite, facts.values())) or own < ABSURD_NATS:
         sound = {key: value for key, value in facts.items() if math.isfinite(value)}
-        return Pair(None, sound, f"the encoder diverged: by its own loss it reads {own:.3g} nats")
-    what, spread = _narrowest(recipe, task, made, x)
+        return Representation(None, sound, f"the encoder diverged: by its own loss it reads {own:.3g} nats")
+    what, spread = _narrowest(recipe, source, made, x)
     if spread < COLLAPSED:
         words = f"all inputs have nearly one {what} (spread {spread:.2g}"
         rank = f"effective rank of the representation {facts['effective_rank']:.2f})"
-        return Pair(None, facts, f"the encoder collapsed: {words}, {rank}")
-    return Pair(standardised(pair, stream("encoder scale", *_name(made.spec))), facts, "")
+        return Representation(None, facts, f"the encoder collapsed: {words}, {rank}")
+    pair = replace(pair, facts=facts)
+    return Representation(scaled(pair, stream("encoder scale", *_name(made.spec))), facts, "")
 
 
 @torch.no_grad()
-def _narrowest(recipe: Encoder, task: Task, made: TrainedEncoder, x: Tensor) -> tuple[str, float]:
+def _narrowest(recipe: Encoder[Any], source: object, made: TrainedEncoder, x: Tensor) -> tuple[str, float]:
     """Return how far directions spread, in the representation or in what the loss compares, and in which.
 
     SimSiam without its stop-gradient makes one point of all projections (spread 0.002, where it is 0.7 with
@@ -225,7 +238,9 @@ def _narrowest(recipe: Encoder, task: Task, made: TrainedEncoder, x: Tensor) -> 
     such a loss compares no longer depends on the image, whatever the representation still shows.
     """
     found = {"representation": direction_spread(x)}
-    compared = recipe.compared(task, _as_pack(made.parameters), stream("encoder compared", *_name(made.spec)))
+    compared = recipe.compared(
+        source, _as_pack(made.parameters), stream("encoder compared", *_name(made.spec))
+    )
     if compared is not None:
         found["projection"] = direction_spread(compared[0].double())
     return min(found.items(), key=lambda item: item[1])
@@ -253,18 +268,18 @@ def _encode(side: Callable[[Tensors, Tensor], Tensor], parameters: Tensors) -> E
 
 
 @torch.no_grad()
-def _own(recipe: Encoder, task: Task, made: TrainedEncoder) -> dict[str, float]:
+def _own(recipe: Encoder[Any], source: object, made: TrainedEncoder) -> dict[str, float]:
     """Return what the recipe itself reads of the information, and the most that it can read."""
     feed = stream("encoder own", *_name(made.spec))
-    trained, carried = _as_pack(made.parameters), _as_pack(made.carried)
+    trained, state = _as_pack(made.parameters), _as_pack(made.state)
     values = []
     for _ in range(OWN_BATCHES):
-        batch = _as_pack(recipe.draw(task, feed))
-        value = recipe.own_estimate(task, trained, carried, batch)
+        batch = _as_pack(recipe.draw(source, feed))
+        value = recipe.own_estimate(source, trained, state, batch)
         if value is None:
             return {}
         values.append(value.double().item())
-    ceiling = recipe.own_ceiling(task)
+    ceiling = recipe.own_ceiling(source)
     return {"encoder_nats": math.fsum(values) / OWN_BATCHES} | (
         {} if ceiling is None else {"encoder_ceiling_nats": ceiling}
     )

@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import torch
 
-from mibench import encoders, estimators, protocols, tasks
+from mibench import estimators, models, tasks
+from mibench.batch import Dims
+from mibench.engine.cost import Cost, cost_of
+from mibench.engine.protocols import registry as protocols
+from mibench.engine.protocols.base import Protocol
+from mibench.engine.sources import Source, TaskPairs
 from mibench.estimators.base import Estimator
-from mibench.models import critics
-from mibench.models.critics.base import Critic
-from mibench.protocols import Protocol, Samples, Staircase
+from mibench.models.base import Model
+from mibench.objectives import Objective
 from mibench.registry import Choice
-from mibench.seeding import stream
-from mibench.spec import NO_ENCODER, RunSpec, digest
-from mibench.tasks.base import Task
+from mibench.spec import Fit, RunSpec, digest
+from mibench.tasks.pair import Pair
 
 CHUNK_NUMBERS = 2**16
 """Training data are drawn for several steps at once: about this many numbers a run."""
 
-ORACLE_NUMBERS = 2**16
-"""The oracle's score matrices are formed for several batches at once: about this many numbers."""
+EVALUATED_NUMBERS = 2**16
+"""Evaluation data are drawn for several batches at once: about this many numbers a run."""
 
-READ_OUT_NUMBERS = 2**19
-"""Score matrices are read out for several runs at once, in float64: about this many numbers."""
+READ_NUMBERS = 2**19
+"""Score matrices are read for several runs at once, in float64: about this many numbers."""
 
 EFFICIENCY = 0.5
 """The share of a large matrix product's rate that a step of a pack reaches (see benchmarks/)."""
@@ -37,32 +41,30 @@ SECONDS_A_STEP = 5e-4
 
 NOMINAL_FLOPS_PER_SECOND = 1.5e11
 
-READ_OUT_SHARE = 1.25
-"""Training and read-out take together so many times what training takes."""
+READ_SHARE = 1.25
+"""Training and evaluation together take this many times what training takes."""
+
+EVALUATED_BATCHES = 256
+"""An estimator that trains nothing is read on about this many batches."""
 
 
 Training = tuple[RunSpec, ...]
-"""The runs that are read out from one critic, which is trained once; its first stands for all in training."""
-
-TaskOf = Callable[[RunSpec], Task]
-
-
-def task_itself(spec: RunSpec) -> Task:
-    """Return the task of a run, without its encoder."""
-    return tasks.registry.make(spec.task)
+"""Runs that are read from one training; the first represents the group during training."""
 
 
 @dataclass(frozen=True)
 class Pack:
     """Trainings of equal shapes, done as one tensor program with a leading run axis.
 
+    Where nothing is trained, a training is the runs of several estimators on the same data.
+
     Attributes:
-        trainings: for each place on the run axis, the runs that are read out there.
-        task_of: where the tasks come from: the pair that the critic of a run sees.
+        trainings: for each place on the run axis, the runs that are read there.
+        source: where the pairs of runs come from.
     """
 
     trainings: tuple[Training, ...]
-    task_of: TaskOf = task_itself
+    source: Source = field(default_factory=TaskPairs)
 
     @cached_property
     def specs(self) -> tuple[RunSpec, ...]:
@@ -71,79 +73,99 @@ class Pack:
 
     @cached_property
     def leaders(self) -> tuple[RunSpec, ...]:
-        """The run that stands for each training."""
+        """The run that represents each training."""
         return tuple(training[0] for training in self.trainings)
 
     @property
     def first(self) -> RunSpec:
-        """A run that stands for what all share: objective, critic, protocol, n, steps, schedule."""
+        """A run that represents what all share: objective, model, protocol, n, steps, schedule."""
         return self.leaders[0]
 
-    @cached_property
-    def estimator(self) -> Estimator:
-        """An estimator that has the objective of every run."""
-        return estimators.registry.make(self.first.estimator)
+    @property
+    def fit(self) -> Fit:
+        """How every run is trained."""
+        assert self.first.fit is not None
+        return self.first.fit
 
     @cached_property
-    def readers(self) -> dict[Choice, Estimator]:
-        """Every estimator that is read out."""
+    def objective(self) -> Objective | None:
+        """What every run trains, None for nothing."""
+        return estimators.registry.make(self.first.estimator).objective
+
+    @cached_property
+    def estimators(self) -> dict[Choice, Estimator]:
+        """Every estimator that is read."""
         return {spec.estimator: estimators.registry.make(spec.estimator) for spec in self.specs}
 
     @cached_property
     def protocol(self) -> Protocol:
         """The protocol of every run."""
-        return protocols.registry.make(self.first.protocol)
+        return protocols.make(self.first.protocol)
 
     @cached_property
-    def critic(self) -> Critic:
-        """The critic of every run."""
-        return critics.registry.make(self.first.critic)
+    def model(self) -> Model | None:
+        """The model of every run, None where nothing is trained."""
+        return None if self.first.fit is None else models.registry.make(self.fit.model)
 
     @cached_property
-    def tasks(self) -> tuple[Task, ...]:
-        """The task of each training; they differ in their true MI and agree in their dimensions."""
-        return tuple(self.task_of(leader) for leader in self.leaders)
+    def pairs(self) -> tuple[Pair, ...]:
+        """The pair of each training; they differ in their true MI and agree in their dimensions."""
+        return tuple(map(self.source.pair, self.leaders))
 
     def at(self, level: float) -> Pack:
         """Return the pack with every task at another true MI in nats: a stair of the staircase."""
-        leaders = (replace(leader, task=_at_level(leader.task, level)) for leader in self.leaders)
-        return Pack(tuple((leader,) for leader in leaders), self.task_of)
+        leaders = (replace(leader, task=at_level(leader.task, level)) for leader in self.leaders)
+        return Pack(tuple((leader,) for leader in leaders), self.source)
 
-    @property
-    def dims(self) -> tuple[int, int]:
-        """dim_x and dim_y of every run."""
-        return dims_of(self.first, self.task_of)
+    @cached_property
+    def dims(self) -> Dims:
+        """The dimensions of every pair."""
+        return self.source.dims(self.first)
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type in which the critics are trained."""
-        return torch.float64 if self.first.precision == "float64" else torch.float32
+        """The type in which models are trained, and in which data are read that train none."""
+        single = self.first.fit is not None and self.fit.precision != "float64"
+        return torch.float32 if single else torch.float64
+
+    @property
+    def steps(self) -> int:
+        """Training steps."""
+        return 0 if self.first.fit is None else self.fit.steps
+
+    @property
+    def numbers_a_batch(self) -> int:
+        """How many numbers the data of one run's batch are."""
+        return self.first.n * (self.dims.x + self.dims.y)
 
     @property
     def steps_at_once(self) -> int:
         """How many steps' data a run draws at once."""
-        return max(1, CHUNK_NUMBERS // (self.first.n * sum(self.dims)))
+        return max(1, CHUNK_NUMBERS // self.numbers_a_batch)
 
     @property
     def batches_at_once(self) -> int:
-        """How many read-out batches a run draws at once."""
-        return max(1, ORACLE_NUMBERS // max(self.first.n**2, self.first.n * sum(self.dims)))
+        """How many evaluation batches a run draws at once."""
+        return max(1, EVALUATED_NUMBERS // max(self.first.n**2, self.numbers_a_batch))
 
     @property
     def runs_read_at_once(self) -> int:
-        """How many runs' score matrices are read out at once."""
-        return max(1, READ_OUT_NUMBERS // self.first.n**2)
+        """How many runs' outputs are read at once."""
+        return max(1, READ_NUMBERS // self.first.n**2)
 
-    @property
-    def flops(self) -> float:
-        """Arithmetic of the whole training: two a multiply-add, backward twice the forward pass."""
-        forward = 2 * self.critic.multiplications(*self.dims, self.first.n)
-        return 3.0 * forward * self.first.steps * len(self.trainings)
+    @cached_property
+    def cost(self) -> Cost:
+        """What a batch of one run costs."""
+        if self.objective is None or self.model is None:
+            n = self.first.n
+            return Cost(0, 0, min(n * n, READ_NUMBERS), n * self.numbers_a_batch)
+        return cost_of(self.objective, self.model, self.dims, self.first.n)
 
     def seconds(self, flops_per_second: float) -> float:
-        """Return about how long training and read-out take where matrix products run at that rate."""
-        launching = self.first.steps * SECONDS_A_STEP
-        return READ_OUT_SHARE * (launching + self.flops / (EFFICIENCY * flops_per_second))
+        """Return about how long training and evaluation take where matrix products run at that rate."""
+        batches = self.steps or EVALUATED_BATCHES
+        arithmetic = 3.0 * self.cost.flops * batches * len(self.trainings)  # backward: twice the forward pass
+        return READ_SHARE * (batches * SECONDS_A_STEP + arithmetic / (EFFICIENCY * flops_per_second))
 
     @property
     def work(self) -> float:
@@ -152,7 +174,7 @@ class Pack:
 
     @property
     def bytes(self) -> int:
-        """Memory that training and read-out need at their peak, beside the process itself."""
+        """Memory that training and evaluation need at their peak, beside the process itself."""
         return self.fixed_bytes + len(self.trainings) * self.bytes_a_run
 
     @property
@@ -160,101 +182,80 @@ class Pack:
         """Memory of one more run: parameters with gradient and Adam's two moments, activations, data.
 
         The backward pass holds about as many numbers again as the forward pass has kept, and the objective
-        a handful of copies of the score matrix.
+        a handful of copies of its outputs.
         """
-        learned = self.estimator.learned_tensors(self.dims[1], stream("size"))
-        parameters = self.critic.parameter_count(*self.dims) + sum(map(torch.numel, learned.values()))
-        n, numbers = self.first.n, 4 * parameters
-        numbers += 2 * self.critic.activations(n) + 6 * n * n
-        numbers += 2 * min(self.steps_at_once, self.first.steps) * n * sum(self.dims)
-        held = 2 * 8 * sum(self.dims) * self.protocol.size if isinstance(self.protocol, Samples) else 0
+        cost = self.cost
+        numbers = 4 * cost.parameters + 2 * cost.activations + 4 * cost.outputs
+        numbers += 2 * min(self.steps_at_once, max(self.steps, 1)) * self.numbers_a_batch
+        held = 2 * 8 * (self.dims.x + self.dims.y) * self.protocol.rows_held
         return numbers * torch.finfo(self.dtype).bits // 8 + held
 
     @property
     def fixed_bytes(self) -> int:
-        """Memory that does not grow with the number of runs: the float64 copies that a read-out makes."""
+        """Memory that does not grow with the number of runs: the float64 copies that an evaluation makes."""
         matrices = min(self.runs_read_at_once, len(self.trainings))
-        return 5 * 8 * max(ORACLE_NUMBERS, matrices * self.first.n**2)
-
-    def halves(self) -> tuple[Pack, Pack]:
-        """Return the two halves of a pack that is too large, or that holds a training which raises."""
-        middle = len(self.trainings) // 2
-        one, other = self.trainings[:middle], self.trainings[middle:]
-        return Pack(one, self.task_of), Pack(other, self.task_of)
-
-    def by_estimator(self) -> list[Pack]:
-        """Return a pack of one training as packs of one estimator each, which train it anew."""
-        (training,) = self.trainings
-        return [Pack((_own(training, choice),), self.task_of) for choice in self.readers]
+        return 5 * 8 * max(EVALUATED_NUMBERS, matrices * self.cost.outputs)
 
 
-def _own(training: Training, choice: Choice) -> Training:
-    """Return the runs of a training that one estimator reads out."""
-    return tuple(spec for spec in training if spec.estimator == choice)
-
-
-def dims_of(spec: RunSpec, task_of: TaskOf = task_itself) -> tuple[int, int]:
-    """Return the dimensions of the pair that a run's critic sees; the encoder need not be trained."""
-    if spec.encoder.name == NO_ENCODER:
-        task = task_of(spec)
-        return task.dim_x, task.dim_y
-    return encoders.registry.make(spec.encoder).dims(task_itself(spec))
-
-
-def packs(specs: Sequence[RunSpec], budget_bytes: int, task_of: TaskOf = task_itself) -> list[Pack]:
+def packs(specs: Sequence[RunSpec], budget_bytes: int, source: Source | None = None) -> list[Pack]:
     """Gather runs that share a training, group trainings of equal shapes, and split groups by the budget.
 
     The budget is for what grows with the runs (`Pack.bytes_a_run`). A pack has at least one training,
     whatever that needs. Packs of one group differ in size by one training at most.
     """
-    trainings: dict[str, list[RunSpec]] = {}
+    seen = TaskPairs() if source is None else source
+    trainings: dict[tuple[object, ...], list[RunSpec]] = {}
     for spec in specs:
-        trainings.setdefault(training_key(spec), []).append(spec)
+        own = (
+            objective_of(spec),
+            training_task(spec),
+            spec.encoder,
+            spec.protocol,
+            spec.n,
+            spec.seed,
+            spec.fit,
+        )
+        trainings.setdefault(own, []).append(spec)
     groups: dict[tuple[object, ...], list[Training]] = {}
     for training in trainings.values():
-        groups.setdefault(_shape(training[0], task_of), []).append(tuple(training))
-    return [pack for group in groups.values() for pack in _split(group, budget_bytes, task_of)]
+        groups.setdefault(_shape(training[0], seen), []).append(tuple(training))
+    return [pack for group in groups.values() for pack in _split(group, budget_bytes, seen)]
 
 
-def objective_of(spec: RunSpec) -> str:
-    """Return the name of the objective that trains a run's critic: its own label if no other shares it."""
-    return estimators.registry.load(spec.estimator.name).objective_name or spec.estimator.label
+def objective_of(spec: RunSpec) -> Objective | None:
+    """Return what a run trains, None for nothing."""
+    return estimators.registry.make(spec.estimator).objective
 
 
 def training_key(spec: RunSpec) -> str:
-    """Return what names the training of a run: runs that have the same one are read out from one critic.
+    """Return what names the training of a run: runs with the same key are read from one trained model.
 
-    It is the run's identity, with the objective in place of an estimator that shares it, and without the true
-    MI where the critic climbs through all levels.
+    It is the run's identity, with the objective in place of the estimator.
     """
-    identity = spec.identity
-    shared = estimators.registry.load(spec.estimator.name).objective_name
-    if shared is not None:
-        identity["estimator"] = [shared, spec.estimator.version]
-    if spec.protocol.name == Staircase.name:
-        identity["task"] = _at_level(spec.task, 0.0).identity
-    return digest(identity)
+    objective = objective_of(spec)
+    assert objective is not None
+    values: dict[str, Any] = spec.identity
+    return digest(values | {"estimator": objective.identity, "task": training_task(spec).identity})
 
 
-def _at_level(task: Choice, level: float) -> Choice:
-    """Return a task at another true MI; it must have the option `mi`, and `rho` gives way to it."""
-    options = {key: value for key, value in task.options if key != "rho"} | {"mi": level}
-    return tasks.registry.choose(task.name, **options)
+def training_task(spec: RunSpec) -> Choice:
+    """Return the task of a run, at no particular true MI where one training climbs through all levels."""
+    return at_level(spec.task, 0.0) if protocols.make(spec.protocol).stairs else spec.task
 
 
-def _shape(spec: RunSpec, task_of: TaskOf) -> tuple[object, ...]:
-    shared = estimators.registry.load(spec.estimator.name).objective_name
-    return (
-        (shared, spec.estimator.version) if shared else spec.estimator,
-        (spec.critic, spec.protocol),
-        dims_of(spec, task_of),
-        (spec.n, spec.steps),
-        (spec.lr, spec.schedule, spec.precision),
-    )
+def at_level(task: Choice, level: float) -> Choice:
+    """Return a task at another true MI, which it must have as an option."""
+    there = tasks.registry.make(task).at(level)
+    assert there is not None
+    return tasks.registry.describe(there)
 
 
-def _split(group: list[Training], budget_bytes: int, task_of: TaskOf) -> list[Pack]:
-    most = max(1, budget_bytes // Pack((group[0],), task_of).bytes_a_run)
+def _shape(spec: RunSpec, source: Source) -> tuple[object, ...]:
+    return objective_of(spec), spec.fit, spec.protocol, source.dims(spec), spec.n
+
+
+def _split(group: list[Training], budget_bytes: int, source: Source) -> list[Pack]:
+    most = max(1, budget_bytes // max(1, Pack((group[0],), source).bytes_a_run))
     count = math.ceil(len(group) / most)
     edges = [round(i * len(group) / count) for i in range(count + 1)]
-    return [Pack(tuple(group[a:b]), task_of) for a, b in pairwise(edges)]
+    return [Pack(tuple(group[a:b]), source) for a, b in pairwise(edges)]

@@ -1,9 +1,9 @@
-"""Mutual-information estimators: an objective that trains a critic, and a read-out in nats.
+"""Mutual-information estimators: what is read, in nats, and which objective is trained before.
 
     estimator = mibench.estimators.get("nce[k=5]")
 
-An estimator is a dataclass in a file of this folder with a literal `name`; its fields are the options that
-users type. Other packages add theirs through the entry-point group `mibench.estimators`.
+An estimator is a dataclass in a file of one of the folders here with a literal `name`; its fields are the
+options that users type. Other packages add theirs through the entry-point group `mibench.estimators`.
 """
 
 from __future__ import annotations

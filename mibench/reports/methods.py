@@ -7,16 +7,18 @@ from typing import Any
 
 import pandas as pd
 
-from mibench import encoders, estimators, protocols, tasks
+from mibench import encoders, estimators, models, tasks
 from mibench.analysis.cells import CELL, summarise
-from mibench.engine.evaluate import MOST_ROWS, TARGET_SE_NATS
+from mibench.engine.protocols import registry as protocols
+from mibench.engine.protocols.base import Protocol
+from mibench.engine.protocols.samples import Samples
+from mibench.engine.protocols.staircase import Staircase
+from mibench.engine.read import MOST_ROWS, TARGET_SE_NATS
 from mibench.errors import UsageError
-from mibench.models import critics
-from mibench.protocols import Protocol, Samples, Staircase
 from mibench.registry import Registry
 from mibench.reports.citations import ADAM, ONE_CYCLE, Citations, found
 from mibench.reports.page.words import counted, listed, numbers, seeds, sentence_part
-from mibench.spec import NO_ENCODER
+from mibench.store.record import NO_ENCODER
 
 _TRAINING = ["protocol", "samples", "steps", "lr", "schedule", "precision"]
 
@@ -139,9 +141,9 @@ def _estimators(records: pd.DataFrame, citations: Citations) -> str:
 def _critics(records: pd.DataFrame) -> str:
     named = []
     for label in records["critic"].unique():
-        kind = found(critics.registry, label)
+        kind = found(models.registry, label)
         about = [sentence_part(_first_line(kind))] if kind else []
-        settings = ", ".join(f"{key} {value}" for key, value in _options(critics.registry, label).items())
+        settings = ", ".join(f"{key} {value}" for key, value in _options(models.registry, label).items())
         about += [settings] if settings else []
         named.append(f"{label} ({'; '.join(about)})" if about else label)
     return f"The critic{'s were' if len(named) > 1 else ' was'} {listed(named)}."
@@ -341,6 +343,6 @@ def _options(registry: Registry[Any], label: str) -> dict[str, Any]:
 
 def _protocol(label: str) -> Protocol | None:
     try:
-        return protocols.registry.get(label)
+        return protocols.get(label)
     except UsageError:
         return None

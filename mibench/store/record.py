@@ -52,8 +52,8 @@ class Record:
     """
 
     key: str
-    training: str
-    objective: str
+    training: str | None
+    objective: str | None
     estimator: str
     task: str
     dim_x: int
@@ -63,13 +63,13 @@ class Record:
     true_mi_high_nats: float | None
     encoder: str
     n: int
-    critic: str
+    critic: str | None
     protocol: str
     samples: int | None
-    steps: int
-    lr: float
-    schedule: str
-    precision: str
+    steps: int | None
+    lr: float | None
+    schedule: str | None
+    precision: str | None
     seed: int
     estimate_nats: float | None
     estimate_se_nats: float | None
@@ -101,8 +101,8 @@ class Record:
 
 FIELDS: tuple[str, ...] = tuple(field.name for field in fields(Record))
 STATUSES = ("ok", "diverged", "failed")
-_NUMBERS_OR_NONE = [field.name for field in fields(Record) if field.type.endswith("| None")]
-_MEASURED = ("true_mi_low_nats", "true_mi_high_nats", "estimate_nats", "estimate_se_nats", "batch_std_nats")
+_NUMBERS_OR_NONE = [field.name for field in fields(Record) if field.type in ("float | None", "int | None")]
+_MEASURED = ("true_mi_low_nats", "true_mi_high_nats", "estimate_nats")
 
 
 class NewerSchemaError(ValueError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -11,10 +11,12 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
+from mibench.batch import Dims
 from mibench.errors import UsageError
-from mibench.networks import check_sizes
 from mibench.registry import option
 from mibench.tasks.base import Task
+from mibench.tasks.pair import Pair, Truth
+from mibench.validation import check_sizes
 
 MOST_WORDS = 2**20
 """Words are numbers in float32, which holds them exactly up to 2^24; tables of embeddings end before."""
@@ -78,20 +80,14 @@ class Bigram(Task):
         """Embeddings of this vocabulary."""
         return f"embedding[vocabulary={self.vocabulary}]"
 
-    @property
-    def dim_x(self) -> int:
-        """1: the number of the context word."""
-        return 1
+    def pair(self) -> Pair:
+        """Return the pair, whose log density ratio is the pointwise information."""
+        dims = Dims(1, 1, self.vocabulary)
+        return Pair(dims, Truth.exactly(self.mi), self._draw, self._pointwise, self._log_conditional)
 
-    @property
-    def dim_y(self) -> int:
-        """1: the number of the word."""
-        return 1
-
-    @property
-    def true_mi_nats(self) -> float:
-        """I(C;W) = mi."""
-        return self.mi
+    def at(self, nats: float) -> Bigram:
+        """Return the same task at another true MI."""
+        return replace(self, mi=nats)
 
     @cached_property
     def unigrams(self) -> Tensor:
@@ -131,13 +127,9 @@ class Bigram(Task):
         ends = self._topic_shares.cumsum(0)
         return words, self.unigrams[words].cumsum(0), ends - self._topic_shares
 
-    def sample(
-        self,
-        n: int,
-        generator: torch.Generator | None = None,
-        dtype: torch.dtype | None = None,
+    def _draw(
+        self, n: int, generator: torch.Generator | None = None, dtype: torch.dtype | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Draw n pairs; x and y have shape (n, 1) and hold the numbers of words."""
         device = generator.device if generator is not None else None
         where, kept, again = torch.rand(3, n, generator=generator, dtype=torch.float64, device=device).cpu()
         _, _, starts = self._by_topic
@@ -153,9 +145,13 @@ class Bigram(Task):
         words, sums, _ = self._by_topic
         return words[torch.searchsorted(sums, where, right=True).clamp_max(self.vocabulary - 1)]
 
-    def log_density_ratio(self, x: Tensor, y: Tensor) -> Tensor:
+    def _pointwise(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the pointwise information of all pairs, (..., n, n), in float64; -inf where p(c, w) = 0."""
         own, other = x[..., :, 0].long() % self.topics, y[..., :, 0].long() % self.topics
         elsewhere = math.log(self.mixing) if self.mixing > 0 else -math.inf
         same = ((1 - self.mixing) / self._topic_shares + self.mixing).log()[other]
         return torch.where(own[..., :, None] == other[..., None, :], same[..., None, :], elsewhere)
+
+    def _log_conditional(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return log p(w | c) of all pairs."""
+        return self._pointwise(x, y) + self.unigrams[y[..., :, 0].long()].log().unsqueeze(-2)

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from mibench.batch import Dims
 from mibench.errors import UsageError
-from mibench.networks import check_sizes
 from mibench.registry import Value, option
 from mibench.seeding import stream
-from mibench.tasks.base import Encode, Task
+from mibench.tasks.base import Task
 from mibench.tasks.normal import Normal, rotation
-from mibench.tasks.regression import barber_agakov
-from mibench.tasks.represented import Represented
+from mibench.tasks.pair import Encode, Pair, Truth, encoded
+from mibench.tasks.regression import REGRESSION_CONFIDENCE, barber_agakov
+from mibench.validation import check_sizes
 
 MOST_KEPT = 0.999999
 STRETCH = 4.0
@@ -53,7 +53,7 @@ class CPC(Task):
 
     dim: int = option(4, "coordinates of the state")
     a: float = option(0.9, "how much of a state the next one keeps")
-    horizon: int = option(1, "steps from the last of the past to the state that is told")
+    horizon: int = option(1, "prediction horizon: steps from the end of the past to the predicted state")
     past: int = option(8, "steps of the past")
     length: int = option(16, "steps of a sequence: the past and what follows")
     observed: int = option(16, "coordinates of an observation")
@@ -63,7 +63,6 @@ class CPC(Task):
     reference: ClassVar[str] = "van den Oord, Li, Vinyals 2018, arXiv 1807.03748"
     default_encoder: ClassVar[str] = "cpc"
     levels: ClassVar[Mapping[str, tuple[Value, ...]]] = {"horizon": (1, 4, 8)}
-    source: ClassVar[str] = "sequences"
     unlabelled: ClassVar[tuple[str, ...]] = ()
     beside_encoders: ClassVar[tuple[str, ...]] = ("horizon",)
 
@@ -88,20 +87,20 @@ class CPC(Task):
         if self.noise < 0:
             raise UsageError(f"noise of {self.name!r} must be 0 or more, not {self.noise:g}.", "0 is none.")
 
-    @property
-    def dim_x(self) -> int:
-        """Number of coordinates of the past."""
-        return self.past * self.observed
+    def pair(self) -> Pair:
+        """Return the pair, of which everything is known."""
+        return Pair(
+            Dims(self.past * self.observed, self.dim),
+            Truth.exactly(self._normal.information),
+            self._draw,
+            lambda x, y: self._normal.log_ratio(self._states_seen(x), y),
+            lambda x, y: self._normal.log_conditional(self._states_seen(x), y),
+            self._normal.entropy_y,
+        )
 
-    @property
-    def dim_y(self) -> int:
-        """Number of coordinates of the state that is told."""
-        return self.dim
-
-    @property
-    def true_mi_nats(self) -> float:
-        """I(past; x_(t+horizon))."""
-        return self._normal.information
+    def encoder_source(self, training: bool) -> CPC:
+        """Return the task itself: encoders are trained on whole sequences."""
+        return self
 
     @cached_property
     def _turn(self) -> Tensor:
@@ -154,13 +153,9 @@ class CPC(Task):
         """Return g(s)."""
         return torch.asinh(STRETCH * states @ self._mixing.mT.to(states))
 
-    def sample(
-        self,
-        n: int,
-        generator: torch.Generator | None = None,
-        dtype: torch.dtype | None = None,
+    def _draw(
+        self, n: int, generator: torch.Generator | None = None, dtype: torch.dtype | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Draw n pairs: x of shape (n, past * observed), y of shape (n, dim)."""
         states = self._states(self._roots[0], n, generator, dtype)
         return self._seen(states[:, :-1]).flatten(1), states[:, -1]
 
@@ -168,17 +163,18 @@ class CPC(Task):
         """Draw n whole sequences of observations, (n, length, observed), for the training of encoders."""
         return self._seen(self._states(self._roots[1], n, generator, torch.float32))
 
-    def log_density_ratio(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return log p(x_i,y_j) / p(x_i)p(y_j), shape (..., n, n), in float64."""
-        seen = x.double().reshape(*x.shape[:-1], self.past, self.observed)
-        states = seen.sinh() @ self._mixing / STRETCH
-        if self.noise == 0:
-            return self._normal.log_ratio(states[..., -1, :], y)
-        return self._normal.log_ratio(states.flatten(-2), y)
+    def _states_seen(self, x: Tensor) -> Tensor:
+        """Return the states of the past that tell of the future, undoing g: the last one without noise."""
+        observed = x.double().reshape(*x.shape[:-1], self.past, self.observed)
+        states = observed.sinh() @ self._mixing / STRETCH
+        return states[..., -1, :] if self.noise == 0 else states.flatten(-2)
 
-    def represented(self, encode_x: Encode, encode_y: Encode, generator: torch.Generator) -> Task:
+    def represented(self, encode_x: Encode, encode_y: Encode, generator: torch.Generator) -> Pair:
         """Return the pair (c, s_(t+horizon)) with an interval: Barber & Agakov's bound, and the past's."""
-        pair = Represented(self, encode_x, encode_y, (math.nan, math.nan))
-        low = barber_agakov(pair.sample, self._covariance([0]), generator)
-        high = self.true_mi_nats
-        return Represented(self, encode_x, encode_y, (min(max(low, 0.0), high), high))
+        pair = self.pair()
+        high = pair.truth.high
+        seen = encoded(pair, encode_x, encode_y, Truth.unknown())
+        low = barber_agakov(seen.draw, self._covariance([0]), generator)
+        how = "Gaussian regression and data processing"
+        truth = Truth(min(max(low, 0.0), high), high, how, REGRESSION_CONFIDENCE)
+        return replace(seen, truth=truth, entropy_y=pair.entropy_y)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from mibench.batch import Dims
 from mibench.errors import UsageError
 from mibench.geometry import alignment, uniformity
-from mibench.networks import check_sizes
 from mibench.registry import Value, option
-from mibench.tasks.base import Encode, Task
+from mibench.tasks.base import Task
 from mibench.tasks.images import LabelledImages, Part, load
+from mibench.tasks.pair import Draw, Encode, Pair, Pairwise, Truth
 from mibench.tasks.probe import confusion, predictions, table_information
+from mibench.validation import check_sizes
 
 DEFAULT_FLIP = 0.1
 
@@ -65,7 +67,6 @@ class Digits(Task):
     name = "digits"
     reference: ClassVar[str] = "Alpaydin, Kaynak 1998, Optical recognition of handwritten digits, UCI"
     levels: ClassVar[Mapping[str, tuple[Value, ...]]] = {}
-    source: ClassVar[str] = "images"
     unlabelled: ClassVar[tuple[str, ...]] = ("mi", "sha256")
     beside_encoders: ClassVar[tuple[str, ...]] = ("m", "p", "mi")
 
@@ -132,204 +133,137 @@ class Digits(Task):
             return DEFAULT_FLIP if self.p is None else self.p
         return flip_of(min(self.mi / self.tiles, math.log(self.classes)), self.classes)
 
-    @property
-    def dim_x(self) -> int:
-        """Number of pixels of the m images of x."""
-        height, width = self.shape
-        return self.tiles * height * width
+    def pair(self) -> Pair:
+        """Return the pair of test images, whose models train on that of training images."""
+        rows = (self._images.test.pixels, self._images.train.pixels)
+        information = (
+            self.tiles * channel_information(self.flip, self.classes) if self.mi is None else self.mi
+        )
+        return self._pair(rows, rows, Truth.exactly(information), self._log_ratio)
 
-    @property
-    def dim_y(self) -> int:
-        """Number of pixels of the m images of x'."""
-        return self.dim_x
+    def at(self, nats: float) -> Digits:
+        """Return the same task at another true MI."""
+        return replace(self, mi=nats, p=None)
 
-    @property
-    def true_mi_nats(self) -> float:
-        """I(X;X') = m (log M - H(p) - p log(M - 1))."""
-        if self.mi is not None:
-            return self.mi
-        return self.tiles * channel_information(self.flip, self.classes)
-
-    @cached_property
-    def _tested(self) -> SameClass:
-        return self._raw(self._images.test)
-
-    @cached_property
-    def training(self) -> SameClass:
-        """The same pairs of other images: those that critics and encoders train on."""
-        return self._raw(self._images.train)
-
-    def _raw(self, part: Part) -> SameClass:
-        exact = self.true_mi_nats
-        pixels = part.pixels
-        return SameClass(self._images, part, self.tiles, self.flip, pixels, pixels, (exact, exact))
-
-    def sample(
-        self,
-        n: int,
-        generator: torch.Generator | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Draw n pairs of test images; x and x' have shape (n, m H W)."""
-        return self._tested.sample(n, generator, dtype)
-
-    def images(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Draw n different test images, (n, H W)."""
-        return self._tested.images(n, generator)
-
-    def labelled(self, n: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """Draw n different test images, (n, H W), and their classes, (n)."""
-        return self._tested.labelled(n, generator)
-
-    def log_density_ratio(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return log p(x_i,x'_j) / p(x_i)p(x'_j), shape (..., n, n), in float64."""
-        return self._tested.log_density_ratio(x, y)
-
-    def fewest(self) -> int:
-        """Return the number of images in the smaller part."""
-        return min(len(part.pixels) for part in (self._images.train, self._images.test))
+    def encoder_source(self, training: bool) -> ImageSource:
+        """Return the training or the test images."""
+        found = self._images
+        return ImageSource(found, found.train if training else found.test, self.tiles)
 
     def check(self, n: int) -> None:
         """Raise a UsageError where a batch of n has more x than there are."""
-        if self.fewest() ** self.tiles < n:
+        fewest = self.encoder_source(training=True).fewest
+        if fewest**self.tiles < n:
             raise UsageError(
-                f"A batch of {n} is more than the {self.fewest() ** self.tiles} different x that "
-                f"{self.fewest()} images make.",
+                f"A batch of {n} is more than the {fewest**self.tiles} different x of {fewest} images.",
                 f"Give a smaller n, or m={self.tiles + 1}.",
             )
 
-    def represented(self, encode_x: Encode, encode_y: Encode, generator: torch.Generator) -> SameClass:
+    def represented(self, encode_x: Encode, encode_y: Encode, generator: torch.Generator) -> Pair:
         """Return the representations of the pair, encoded image by image, and the interval of their truth."""
         found = self._images
         z, other = (
-            {id(part): _encoded(encode, part.pixels) for part in (found.train, found.test)}
+            (_encoded(encode, found.test.pixels), _encoded(encode, found.train.pixels))
             for encode in (encode_x, encode_y)
         )
-        seen, seen_other = (
-            self._confusion(side[id(found.train)], side[id(found.test)]) for side in (z, other)
-        )
+        seen, seen_other = self._confusion(*z), self._confusion(*other)
         joint = seen.mT @ channel(self.flip, self.classes) @ seen_other
         high = self.true_mi_nats
-        interval = (min(self.tiles * table_information(joint), high), high)
-        rows, rows_other = z[id(found.test)], other[id(found.test)]
-        known = {
-            "alignment": _alignment(found.test, rows, rows_other, generator),
-            "uniformity": _uniformity(found.test, rows, generator),
+        low = min(self.tiles * table_information(joint), high)
+        facts = {
+            "alignment": _alignment(found.test, z[0], other[0], generator),
+            "uniformity": _uniformity(found.test, z[0], generator),
             "probe_accuracy": seen.diagonal().mean().item(),
         }
-        pairs = [
-            SameClass(found, part, self.tiles, self.flip, z[id(part)], other[id(part)], interval, known)
-            for part in (found.train, found.test)
-        ]
-        return replace(pairs[1], trained_on=pairs[0])
+        return self._pair(z, other, Truth(low, high, "linear probe and data processing"), None, facts)
 
-    def _confusion(self, train: Tensor, test: Tensor) -> Tensor:
+    def _confusion(self, test: Tensor, train: Tensor) -> Tensor:
         found = self._images
         predicted = predictions(train, found.train.classes, test)
         return confusion(predicted, found.test.classes, self.classes)
 
-
-@dataclass(frozen=True, eq=False)
-class SameClass(Task):
-    """Pairs of rows, a row for each image of a part: its pixels, or its representation.
-
-    It is not registered: no name can stand for it. The random numbers do not depend on what the rows are.
-
-    Attributes:
-        rows_x, rows_y: one row for each image of the part, as x and as x' has it.
-        interval: holds I in nats.
-        known: what else is known of the pair.
-        trained_on: the same for the part that critics train on; None for itself.
-    """
-
-    source_images: LabelledImages
-    part: Part
-    tiles: int
-    flip: float
-    rows_x: Tensor
-    rows_y: Tensor
-    interval: tuple[float, float]
-    known: Mapping[str, float] = field(default_factory=dict)
-    trained_on: SameClass | None = None
-
-    reference: ClassVar[str] = "this package"
-    source: ClassVar[str] = "images"
-
-    @property
-    def dim_x(self) -> int:
-        """Number of coordinates of the m rows of x."""
-        return self.tiles * self.rows_x.shape[1]
-
-    @property
-    def dim_y(self) -> int:
-        """Number of coordinates of the m rows of x'."""
-        return self.tiles * self.rows_y.shape[1]
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width of an image."""
-        return self.source_images.shape
-
-    @property
-    def mean(self) -> Tensor:
-        """The mean image of the part, its classes weighing alike, (H, W)."""
-        weights = self.part.weights
-        return (weights @ self.part.pixels / weights.sum()).view(self.shape).float()
-
-    @property
-    def classes(self) -> int:
-        """M."""
-        return len(self.source_images.labels)
-
-    @property
-    def true_mi_nats(self) -> float:
-        """I in nats where it is exact, else NaN."""
-        low, high = self.interval
-        return low if low == high else math.nan
-
-    @property
-    def true_mi_interval_nats(self) -> tuple[float, float]:
-        """An interval that holds I in nats."""
-        return self.interval
-
-    @property
-    def facts(self) -> Mapping[str, float]:
-        """What else is known of the pair."""
-        return self.known
-
-    @property
-    def training(self) -> SameClass:
-        """The same pairs of the images that critics train on."""
-        return self if self.trained_on is None else self.trained_on
-
-    @property
-    def knows_ratio(self) -> bool:
-        """Whether the rows are pixels, which show their class."""
-        return self.rows_x is self.part.pixels
-
-    def sample(
+    def _pair(
         self,
-        n: int,
-        generator: torch.Generator | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Draw n pairs."""
-        x, y = self.places(n, generator)
-        kind = torch.get_default_dtype() if dtype is None else dtype
-        return tuple(  # type: ignore[return-value]
-            rows.to(places.device)[places].flatten(1).to(kind)
-            for rows, places in ((self.rows_x, x), (self.rows_y, y))
-        )
+        rows_x: tuple[Tensor, Tensor],
+        rows_y: tuple[Tensor, Tensor],
+        truth: Truth,
+        log_ratio: Pairwise | None,
+        facts: Mapping[str, float] | None = None,
+    ) -> Pair:
+        """Return the pair of rows, one for each test image and one for each training image.
 
-    def places(self, n: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """Draw the images of n pairs, as their places in the part: (n, m) of x and of x'."""
+        The random numbers do not depend on what the rows are: pixels or representations.
+        """
+        dims = Dims(self.tiles * rows_x[0].shape[1], self.tiles * rows_y[0].shape[1])
+        test, train = (
+            Pair(dims, truth, self._drawn(part, x, y), log_ratio, facts=facts or {})
+            for part, x, y in zip((self._images.test, self._images.train), rows_x, rows_y, strict=True)
+        )
+        return replace(test, training=train)
+
+    def _drawn(self, part: Part, rows_x: Tensor, rows_y: Tensor) -> Draw:
+        def draw(
+            n: int, generator: torch.Generator | None = None, dtype: torch.dtype | None = None
+        ) -> tuple[Tensor, Tensor]:
+            kind = torch.get_default_dtype() if dtype is None else dtype
+            x, y = self._places(part, n, generator)
+            return rows_of(rows_x, x, kind), rows_of(rows_y, y, kind)
+
+        return draw
+
+    def _places(self, part: Part, n: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """Draw the images of n pairs, as their places in a part: (n, m) of x and of x'."""
         device = generator.device if generator is not None else None
         size = (n, self.tiles)
         classes = torch.randint(self.classes, size, generator=generator, device=device)
         shift = torch.randint(1, self.classes, size, generator=generator, device=device)
         flip, first, second = torch.rand(3, *size, generator=generator, device=device, dtype=torch.float64)
         changed = torch.where(flip < self.flip, (classes + shift) % self.classes, classes)
-        return self.part.within(classes, first), self.part.within(changed, second)
+        return part.within(classes, first), part.within(changed, second)
+
+    def _log_ratio(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the log density ratio of pixels, whose classes are those of the nearest images."""
+        of_x, of_y = (
+            self._images.classes_of(side.view(*side.shape[:-1], self.tiles, -1)).unbind(-1) for side in (x, y)
+        )
+        ratio = (self.classes * channel(self.flip, self.classes) * self.classes).log().to(x.device)
+        # Class by class a table of M x M: p(c, c') / p(c) p(c') = M^2 p(c, c').
+        terms = [ratio[a[..., :, None], b[..., None, :]] for a, b in zip(of_x, of_y, strict=True)]
+        return torch.stack(terms).sum(0)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSource:
+    """The images of a part, as encoders are trained on them.
+
+    Attributes:
+        tiles: number of images side by side in x.
+    """
+
+    all: LabelledImages
+    part: Part
+    tiles: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of an image."""
+        return self.all.shape
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean image of the part, with equal weight for each class, (H, W)."""
+        weights = self.part.weights
+        return (weights @ self.part.pixels / weights.sum()).view(self.shape).float()
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self.all.labels)
+
+    @property
+    def fewest(self) -> int:
+        """Number of images in the smaller part."""
+        return min(len(part.pixels) for part in (self.all.train, self.all.test))
 
     def images(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw n different images of the part, (n, H W)."""
@@ -340,22 +274,10 @@ class SameClass(Task):
         chosen = self.part.distinct(n, generator)
         return self.part.pixels[chosen].float(), self.part.classes[chosen]
 
-    def log_density_ratio(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return the log density ratio of pixels, whose classes are those of the nearest images.
 
-        Raises:
-            NotImplementedError: the rows are representations.
-        """
-        if not self.knows_ratio:
-            raise NotImplementedError("The density ratio of these representations is not known.")
-        of_x, of_y = (
-            self.source_images.classes_of(side.view(*side.shape[:-1], self.tiles, -1)).unbind(-1)
-            for side in (x, y)
-        )
-        ratio = (self.classes * channel(self.flip, self.classes) * self.classes).log().to(x.device)
-        # Class by class a table of M x M: p(c, c') / p(c) p(c') = M^2 p(c, c').
-        terms = [ratio[a[..., :, None], b[..., None, :]] for a, b in zip(of_x, of_y, strict=True)]
-        return torch.stack(terms).sum(0)
+def rows_of(rows: Tensor, places: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the rows at places (n, m), side by side: (n, m * dim)."""
+    return rows.to(places.device)[places].flatten(1).to(dtype)
 
 
 def channel(flip: float, classes: int) -> Tensor:

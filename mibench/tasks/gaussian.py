@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from mibench.batch import Dims
 from mibench.errors import UsageError
 from mibench.registry import Value, option
 from mibench.tasks.base import Task
+from mibench.tasks.pair import Pair, Truth
 
 DEFAULT_MI_NATS = 4.0
+LOG_2_PI = math.log(2 * math.pi)
+EULER = 0.5772156649015329
 
 
 @dataclass(frozen=True)
@@ -63,18 +67,23 @@ class Gaussian(Task):
                 "Mutual information is never negative.",
             )
 
-    @property
-    def dim_x(self) -> int:
-        """Number of coordinates of x."""
-        return self.dim
+    def pair(self) -> Pair:
+        """Return the pair, of which everything is known."""
+        return Pair(
+            Dims(self.dim, self.dim),
+            Truth.exactly(self._information),
+            self._draw,
+            self._log_ratio,
+            self._log_conditional,
+            self.dim * (1 + LOG_2_PI) / 2,
+        )
+
+    def at(self, nats: float) -> Gaussian:
+        """Return the same task at another true MI, with a positive correlation."""
+        return replace(self, mi=nats, rho=None)
 
     @property
-    def dim_y(self) -> int:
-        """Number of coordinates of y."""
-        return self.dim
-
-    @property
-    def true_mi_nats(self) -> float:
+    def _information(self) -> float:
         """I(X;Y) = -dim/2 log(1 - rho^2)."""
         if self.mi is not None:
             return self.mi
@@ -101,24 +110,27 @@ class Gaussian(Task):
         """Return sqrt(1 - rho^2) where samples of the type still show it, else NaN."""
         return self._deviation if self._deviation > 100 * torch.finfo(dtype).eps else math.nan
 
-    def sample(
-        self,
-        n: int,
-        generator: torch.Generator | None = None,
-        dtype: torch.dtype | None = None,
+    def _draw(
+        self, n: int, generator: torch.Generator | None = None, dtype: torch.dtype | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Draw n pairs; x and y have shape (n, dim)."""
         device = generator.device if generator is not None else None
         x, noise = torch.randn(2, n, self.dim, generator=generator, dtype=dtype, device=device)
         return x, self._correlation * x + self._deviation_in(x.dtype) * noise
 
-    def log_density_ratio(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return log p(x_i,y_j) / p(x_i)p(y_j), shape (..., n, n), in float64."""
+    def _log_ratio(self, x: Tensor, y: Tensor) -> Tensor:
+        y = y.double()
+        return self._information + y.square().sum(-1).unsqueeze(-2) / 2 - self._half_square(x, y)
+
+    def _log_conditional(self, x: Tensor, y: Tensor) -> Tensor:
+        constant = self.dim * (math.log(self._deviation) + LOG_2_PI / 2)
+        return -self._half_square(x, y) - constant
+
+    def _half_square(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return |y_j - rho x_i|^2 / (2 (1 - rho^2)), (..., n, n)."""
         x, y = x.double(), y.double()
         # Distances as differences, not as |y|^2 - 2xy + |x|^2, which cancels where rho is near 1.
         distance = torch.cdist(self._correlation * x, y, compute_mode="donot_use_mm_for_euclid_dist")
-        conditional = (distance / self._deviation_in(x.dtype)).square() / 2
-        return self.true_mi_nats + y.square().sum(-1).unsqueeze(-2) / 2 - conditional
+        return (distance / self._deviation_in(x.dtype)).square() / 2
 
 
 @dataclass(frozen=True)
@@ -134,17 +146,32 @@ class Cubic(Gaussian):
     name = "cubic"
     reference: ClassVar[str] = "Poole et al. 2019, arXiv 1905.06922"
 
-    def sample(
-        self,
-        n: int,
-        generator: torch.Generator | None = None,
-        dtype: torch.dtype | None = None,
+    def pair(self) -> Pair:
+        """Return the Gaussian pair with y cubed; h(Y) gains E log |dy^3/dy| = dim (log 3 + E log y^2)."""
+        gaussian = super().pair()
+        assert gaussian.entropy_y is not None
+        # E log y^2 = psi(1/2) + log 2 for a standard normal y.
+        stretch = self.dim * (math.log(3) - EULER - math.log(2))
+        return replace(
+            gaussian,
+            draw=self._draw_cubed,
+            log_ratio=lambda x, y: self._log_ratio(x, _cube_root(y)),
+            log_conditional=self._log_conditional_of_cubes,
+            entropy_y=gaussian.entropy_y + stretch,
+        )
+
+    def _draw_cubed(
+        self, n: int, generator: torch.Generator | None = None, dtype: torch.dtype | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Draw n pairs; x and y have shape (n, dim)."""
-        x, y = super().sample(n, generator, dtype)
+        x, y = self._draw(n, generator, dtype)
         return x, y**3
 
-    def log_density_ratio(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return the Gaussian's ratio at the cube roots of y."""
-        y = y.double()
-        return super().log_density_ratio(x, y.sign() * y.abs().pow(1 / 3))
+    def _log_conditional_of_cubes(self, x: Tensor, y: Tensor) -> Tensor:
+        root = _cube_root(y)
+        log_slope = (3 * root.square()).log().sum(-1).unsqueeze(-2)
+        return self._log_conditional(x, root) - log_slope
+
+
+def _cube_root(y: Tensor) -> Tensor:
+    y = y.double()
+    return y.sign() * y.abs().pow(1 / 3)

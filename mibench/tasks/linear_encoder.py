@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from mibench.batch import Dims
 from mibench.errors import UsageError
-from mibench.networks import check_sizes
 from mibench.registry import option
 from mibench.seeding import stream
-from mibench.tasks.base import Encode, Task
+from mibench.tasks.base import Task
 from mibench.tasks.normal import Normal, rotation
-from mibench.tasks.represented import Represented
+from mibench.tasks.pair import Encode, Pair, Truth, encoded
+from mibench.validation import check_sizes
 
 
 @dataclass(frozen=True)
@@ -67,20 +68,15 @@ class LinearEncoder(Task):
         """The information up to which float32 resolves the noise of a direction."""
         return -self.rank * math.log(100 * torch.finfo(torch.float32).eps)
 
-    @property
-    def dim_x(self) -> int:
-        """Number of coordinates of x."""
-        return self.dim
+    def pair(self) -> Pair:
+        """Return the pair, of which everything is known."""
+        normal = self._normal
+        dims, truth = Dims(self.dim, self.dim), Truth.exactly(self.mi)
+        return Pair(dims, truth, self._draw, normal.log_ratio, normal.log_conditional, normal.entropy_y)
 
-    @property
-    def dim_y(self) -> int:
-        """Number of coordinates of y."""
-        return self.dim
-
-    @property
-    def true_mi_nats(self) -> float:
-        """I(X;Y) = mi."""
-        return self.mi
+    def at(self, nats: float) -> LinearEncoder:
+        """Return the same task at another true MI."""
+        return replace(self, mi=nats)
 
     @cached_property
     def _rotations(self) -> tuple[Tensor, Tensor]:
@@ -99,13 +95,9 @@ class LinearEncoder(Task):
         identity = torch.eye(self.dim, dtype=torch.float64)
         return Normal(identity, identity, u @ self._rho.diag() @ v.mT)
 
-    def sample(
-        self,
-        n: int,
-        generator: torch.Generator | None = None,
-        dtype: torch.dtype | None = None,
+    def _draw(
+        self, n: int, generator: torch.Generator | None = None, dtype: torch.dtype | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Draw n pairs; x and y have shape (n, dim)."""
         device = generator.device if generator is not None else None
         a, e = torch.randn(2, n, self.dim, generator=generator, dtype=dtype, device=device)
         deviation = torch.where(self._rho > 0, math.exp(-self.mi / self.rank), 1.0)
@@ -113,13 +105,9 @@ class LinearEncoder(Task):
         u, v = self._rotations
         return a @ u.mT.to(a), b @ v.mT.to(a)
 
-    def log_density_ratio(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return log p(x_i,y_j) / p(x_i)p(y_j), shape (..., n, n), in float64."""
-        return self._normal.log_ratio(x, y)
-
-    def represented(self, encode_x: Encode, encode_y: Encode, generator: torch.Generator) -> Task:
+    def represented(self, encode_x: Encode, encode_y: Encode, generator: torch.Generator) -> Pair:
         """Return the pair (Ax, By) with its exact information; the encoders must be linear."""
         identity = torch.eye(self.dim, dtype=torch.float64)
         seen = self._normal.seen_through(encode_x(identity).mT, encode_y(identity).mT)
         exact = min(seen.information, self.mi)  # above by rounding alone; NaN stays
-        return Represented(self, encode_x, encode_y, (exact, exact), {}, seen.log_ratio)
+        return encoded(self.pair(), encode_x, encode_y, Truth.exactly(exact), seen.log_ratio)

@@ -56,6 +56,20 @@ class Normal:
         ratio: Tensor = self.information + v.square().sum(-1).unsqueeze(-2) / 2 - distance.square() / 2
         return ratio
 
+    @property
+    def entropy_y(self) -> float:
+        """h(Y) in nats."""
+        return entropy(self.yy)
+
+    def log_conditional(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return log p(y_j | x_i) in nats, shapes (..., n, dim_x), (..., n, dim_y) -> (..., n, n)."""
+        root = torch.linalg.cholesky(self.yy)
+        white = torch.linalg.solve_triangular(root, y.double().mT, upper=False)
+        constant = root.diagonal().log().sum() + len(root) * math.log(2 * math.pi) / 2
+        log_p = -white.square().sum(-2) / 2 - constant
+        conditional: Tensor = self.log_ratio(x, y) + log_p.unsqueeze(-2)
+        return conditional
+
     def seen_through(self, a: Tensor, b: Tensor) -> Normal:
         """Return the pair (Ax, By)."""
         return Normal(a @ self.xx @ a.mT, b @ self.yy @ b.mT, a @ self.xy @ b.mT)

@@ -1,24 +1,24 @@
-"""A certified lower bound on the information of a representation by a regression: Barber & Agakov 2003."""
+"""A lower bound at 99.9% confidence on the information of a representation, by a regression."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from mibench.tasks.normal import entropy
+from mibench.tasks.pair import Draw
 
 FITTED_ROWS = 20_000
 JUDGED_ROWS = 40_000
 STANDARD_ERRORS = 3.0
-"""So many are taken off the mean: the bound then fails with a probability near 0.001."""
+"""This many are subtracted from the mean: the bound then fails with a probability near 0.001."""
 
-Sample = Callable[[int, torch.Generator, torch.dtype], tuple[Tensor, Tensor]]
+REGRESSION_CONFIDENCE = 0.999
 
 
-def barber_agakov(sample: Sample, covariance: Tensor, generator: torch.Generator) -> float:
+def barber_agakov(draw: Draw, covariance: Tensor, generator: torch.Generator) -> float:
     """Return a lower bound in nats on I(C;Y) for Gaussian y of that covariance and any c.
 
         I(C;Y) = h(Y) - h(Y|C) >= h(Y) + E log q(Y | C)
@@ -28,11 +28,11 @@ def barber_agakov(sample: Sample, covariance: Tensor, generator: torch.Generator
 
     Reference: Barber & Agakov 2003, NeurIPS.
     """
-    inputs, outputs = sample(FITTED_ROWS, generator, torch.float64)
+    inputs, outputs = draw(FITTED_ROWS, generator, torch.float64)
     fitted = torch.linalg.lstsq(_with_constant(inputs), outputs, driver="gelsd").solution
     residuals = outputs - _with_constant(inputs) @ fitted
     root = torch.linalg.cholesky(residuals.mT @ residuals / len(residuals))
-    inputs, outputs = sample(JUDGED_ROWS, generator, torch.float64)
+    inputs, outputs = draw(JUDGED_ROWS, generator, torch.float64)
     errors = outputs - _with_constant(inputs) @ fitted
     white = torch.linalg.solve_triangular(root, errors.mT, upper=False)
     constant = root.diagonal().log().sum() + len(root) * math.log(2 * math.pi) / 2

@@ -1,28 +1,26 @@
-"""Critics f(x, y) for many runs at once: parameters lead with the run axis.
-
-    critic = mibench.models.critics.get("separable[layers=3]")
-
-A critic is a dataclass in a file of this folder with a literal `name`; its fields are the options that users
-type. One run is initialised by itself, from its own generator; runs are then stacked.
-"""
+"""Critics f(x, y)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from mibench.registry import Registry
+from mibench.errors import UsageError
+from mibench.models import registry
 
 if TYPE_CHECKING:
-    from mibench.models.critics.base import Critic
+    from mibench.models.base import Critic
     from mibench.registry import Value
-
-registry: Registry[Critic] = Registry("critic", "mibench.models.critics")
 
 
 def get(name: str, **options: Value) -> Critic:
     """Return a critic by its name and options: `get("separable[layers=3]")`.
 
     Raises:
-        UsageError: an unknown name or option, or a value that is not allowed.
+        UsageError: an unknown name or option, a value that is not allowed, or a model that is no critic.
     """
-    return registry.get(name, **options)
+    found = registry.get(name, **options)
+    if found.kind != "critic":
+        raise UsageError(
+            f"Model {name!r} is a {found.kind}, not a critic.", "'mibench list models' shows all."
+        )
+    return cast("Critic", found)

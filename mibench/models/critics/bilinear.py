@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mibench.models.critics.base import Critic
-from mibench.networks import Parameters, Shape
+from mibench.batch import Dims, Tensors
+from mibench.models.base import Critic
+from mibench.networks import initialise
 
 
 @dataclass(frozen=True)
@@ -17,18 +18,10 @@ class Bilinear(Critic):
 
     name = "bilinear"
 
-    def shapes(self, dim_x: int, dim_y: int) -> dict[str, Shape]:
-        """Return the shape of W."""
-        return {"weight": (dim_x, dim_y, dim_x)}
+    def initialise(self, dims: Dims, generator: torch.Generator, dtype: torch.dtype) -> Tensors:
+        """Return W."""
+        return initialise({"weight": (dims.x, dims.y, dims.x)}, generator, dtype)
 
-    def scores(self, parameters: Parameters, x: Tensor, y: Tensor) -> Tensor:
+    def scores(self, parameters: Tensors, x: Tensor, y: Tensor) -> Tensor:
         """Return x_i' W y_j."""
         return torch.bmm(x, parameters["weight"]) @ y.mT
-
-    def activations(self, n: int) -> int:
-        """Return the scores; x' W is as small as the data."""
-        return n * n
-
-    def multiplications(self, dim_x: int, dim_y: int, n: int) -> int:
-        """Return the two products."""
-        return n * dim_x * dim_y + n * n * dim_y

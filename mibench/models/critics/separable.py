@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from mibench.models.critics.base import Critic
-from mibench.networks import Parameters, Shape, check_sizes, mlp, mlp_shapes, weight_count
+from mibench.batch import Dims, Tensors
+from mibench.models.base import Critic
+from mibench.networks import initialise, mlp, mlp_shapes
 from mibench.registry import option
+from mibench.validation import check_sizes
 
 
 @dataclass(frozen=True)
@@ -24,22 +27,15 @@ class Separable(Critic):
     def __post_init__(self) -> None:
         check_sizes(self.name, hidden=self.hidden, layers=self.layers, embedding=self.embedding)
 
-    def shapes(self, dim_x: int, dim_y: int) -> dict[str, Shape]:
-        """Return the shapes of g, then of h."""
+    def initialise(self, dims: Dims, generator: torch.Generator, dtype: torch.dtype) -> Tensors:
+        """Return the layers of g, then those of h."""
         hidden = [self.hidden] * self.layers
-        return {
-            **mlp_shapes("g", [dim_x, *hidden, self.embedding]),
-            **mlp_shapes("h", [dim_y, *hidden, self.embedding]),
+        shapes = {
+            **mlp_shapes("g", [dims.x, *hidden, self.embedding]),
+            **mlp_shapes("h", [dims.y, *hidden, self.embedding]),
         }
+        return initialise(shapes, generator, dtype)
 
-    def scores(self, parameters: Parameters, x: Tensor, y: Tensor) -> Tensor:
+    def scores(self, parameters: Tensors, x: Tensor, y: Tensor) -> Tensor:
         """Return g(x_i) . h(y_j)."""
         return mlp(parameters, "g", x) @ mlp(parameters, "h", y).mT
-
-    def activations(self, n: int) -> int:
-        """Return the hidden layers and embeddings of both towers, and the scores."""
-        return 2 * n * (self.layers * self.hidden + self.embedding) + n * n
-
-    def multiplications(self, dim_x: int, dim_y: int, n: int) -> int:
-        """Return the products of both towers and of the embeddings."""
-        return n * weight_count(self.shapes(dim_x, dim_y)) + n * n * self.embedding

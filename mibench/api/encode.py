@@ -1,0 +1,65 @@
+"""The encoders that runs need: taken from a store, or trained now and kept there."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import torch
+
+from mibench import __version__, encoders
+from mibench.engine.encoding import TrainedEncoder, encoder_packs, train_encoders
+from mibench.engine.sources import TaskPairs
+from mibench.spec import EncoderSpec, RunSpec
+from mibench.store.encoders import EncoderStore
+
+
+def missing_encoders(specs: Sequence[RunSpec], store: EncoderStore | None) -> list[list[EncoderSpec]]:
+    """Return the encoders that runs need and the store does not have, in the packs in which they train."""
+    packs = encoder_packs(specs)
+    left = [[spec for spec in pack if not (store and store.has(spec.key))] for pack in packs]
+    return [pack for pack in left if pack]
+
+
+def encoder_steps(packs: Sequence[Sequence[EncoderSpec]]) -> int:
+    """Return how many steps the training of packs of encoders takes."""
+    return sum(encoders.registry.make(pack[0].encoder).steps for pack in packs)
+
+
+def encode(
+    specs: Sequence[RunSpec],
+    device: torch.device,
+    store: EncoderStore | None = None,
+    report: Callable[[int], None] = lambda steps: None,
+) -> TaskPairs:
+    """Return the source of the pairs of runs; `report` is told of the steps of encoders that are trained."""
+    found: dict[EncoderSpec, TrainedEncoder] = {}
+    for spec in itertools.chain(*encoder_packs(specs)):
+        if store and store.has(spec.key):
+            found[spec] = TrainedEncoder.from_arrays(spec, store.load(spec.key))
+    for pack in missing_encoders(specs, store):
+        for made in train_encoders(pack, device, report):
+            found[made.spec] = made
+            if store and not made.message:
+                store.keep(made.spec.key, made.arrays(), _about(made))
+    return TaskPairs(found)
+
+
+def encoder_failures(specs: Sequence[RunSpec], pairs: TaskPairs) -> dict[RunSpec, str]:
+    """Return the runs whose encoder failed, and why; they have no pair."""
+    found = {}
+    for spec in specs:
+        representation = pairs.representation(spec)
+        if representation is not None and representation.message:
+            found[spec] = representation.message
+    return found
+
+
+def _about(made: TrainedEncoder) -> dict[str, object]:
+    return {
+        "version": __version__,
+        "encoder": made.spec.encoder.label,
+        "task": made.spec.task.label,
+        "seed": made.spec.seed,
+        "wall_s": made.wall_s,
+    }

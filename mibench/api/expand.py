@@ -1,0 +1,174 @@
+"""From names that have been read to runs: which models, stairs and rows go with which estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from mibench import encoders, estimators, models, tasks
+from mibench.batch import Dims
+from mibench.engine.plan import at_level
+from mibench.engine.protocols import registry as protocols
+from mibench.engine.protocols.base import Protocol
+from mibench.engine.sources import dims_of, pair_of
+from mibench.errors import UsageError
+from mibench.registry import Choice
+from mibench.spec import DEFAULT_LEARNING_RATE, Fit, RunSpec, Setting, grid
+from mibench.tasks.pair import Pair
+
+
+@dataclass(frozen=True)
+class View:
+    """What an estimator sees: a task, the encoder of its pair, and what is known before any training.
+
+    Attributes:
+        pair: None where an encoder is still to be trained.
+        critic: the critic that is used where the user names none; None for the usual one.
+    """
+
+    task: Choice
+    encoder: Choice | None
+    dims: Dims
+    pair: Pair | None
+    critic: str | None = None
+
+
+def views_of(chosen: Sequence[Choice], with_encoders: Sequence[Choice | None] | None) -> list[View]:
+    """Return each task with every encoder, or with its own where none is given."""
+    views = []
+    for task in chosen:
+        made = tasks.registry.make(task)
+        own = None if made.default_encoder is None else encoders.registry.choose(made.default_encoder)
+        for encoder in [own] if with_encoders is None else with_encoders:
+            if encoder is None:
+                views.append(View(task, None, made.pair().dims, pair_of(task), made.default_critic))
+            else:
+                encoders.registry.make(encoder).check(made)
+                views.append(View(task, encoder, dims_of(task, encoder), None))
+    return views
+
+
+@dataclass(frozen=True)
+class Training:
+    """How models are trained, as far as the user says: None asks for the usual."""
+
+    models: Sequence[Choice] | None
+    steps: int | None
+    lr: float | None
+    schedule: str | None
+    precision: str
+
+    def check_used(self, chosen: Sequence[Choice]) -> None:
+        """Raise a UsageError for a model that none of the estimators can use."""
+        kinds = {choice: _kind(choice) for choice in chosen}
+        for model in self.models or ():
+            if models.registry.load(model.name).kind not in kinds.values():
+                raise _unused(model, kinds)
+
+    def fits(self, kind: str | None, view: View, protocol: Protocol) -> list[Fit | None]:
+        """Return the trainings of an estimator's kind of model: of those given, or of the usual one."""
+        if kind is None:
+            return [None]
+        given = [model for model in self.models or () if models.registry.load(model.name).kind == kind]
+        usual = (view.critic if kind == "critic" else None) or models.DEFAULT[kind]
+        schedule = self.schedule or protocol.schedule
+        lr = DEFAULT_LEARNING_RATE[schedule] if self.lr is None else self.lr
+        steps = protocol.steps if self.steps is None else self.steps
+        fits: list[Fit | None] = []
+        for model in given or [models.registry.choose(usual)]:
+            models.registry.make(model).check(view.dims)
+            fits.append(Fit(model, steps, lr, schedule, self.precision))
+        return fits
+
+
+def _kind(estimator: Choice) -> str | None:
+    """Return the kind of model that an estimator trains, None for none."""
+    objective = estimators.registry.make(estimator).objective
+    return None if objective is None else objective.model
+
+
+_TRAINS = {None: "trains nothing", "critic": "trains a critic", "conditional": "trains a conditional density"}
+
+
+def _unused(model: Choice, kinds: dict[Choice, str | None]) -> UsageError:
+    kind = models.registry.load(model.name).kind
+    words = (f"{choice.label} {_TRAINS.get(own, f'trains a {own}')}" for choice, own in kinds.items())
+    usable = [name for name, entry in models.registry.entries.items() if entry.load().kind in kinds.values()]
+    return UsageError(
+        f"No estimator here can use {model.label!r}, a {kind}: {', '.join(words)}.",
+        f"Leave out --critic, or give one of: {', '.join(usable)}." if usable else "Leave out --critic.",
+    )
+
+
+def runs_of(
+    chosen: Sequence[Choice],
+    views: Sequence[View],
+    followed: Choice,
+    ns: Sequence[int],
+    seeds: Sequence[int],
+    training: Training,
+) -> list[RunSpec]:
+    """Return the runs of all estimators under one protocol.
+
+    Raises:
+        UsageError: an estimator, model or protocol that cannot work on the data, at an n or with the steps.
+    """
+    training.check_used(chosen)
+    protocol = protocols.make(followed)
+    specs: list[RunSpec] = []
+    for estimator in chosen:
+        kind = _kind(estimator)
+        if kind is None and protocol.only_trained:
+            raise UsageError(
+                f"The protocol {followed.name!r} steps through levels while a model trains, and estimator "
+                f"{estimator.label!r} trains none.",
+                "Give --protocol stream or samples.",
+            )
+        own_ns = list(dict.fromkeys(map(protocol.n_untrained, ns))) if kind is None else ns
+        own_protocol = protocols.describe(protocol.untrained()) if kind is None else followed
+        _check(estimator, views, own_ns)
+        settings = list(_settings(estimator, kind, views, protocol, training))
+        for fit in dict.fromkeys(fit for *_, fit in settings if fit is not None):
+            for size in own_ns:
+                protocol.check(size, fit.steps)
+        specs += grid(settings, own_protocol, own_ns, seeds)
+    return specs
+
+
+def _check(estimator: Choice, views: Sequence[View], ns: Sequence[int]) -> None:
+    made = estimators.registry.make(estimator)
+    for view in views:
+        for size in ns:
+            made.check(size, view.pair)
+
+
+def _settings(
+    estimator: Choice, kind: str | None, views: Sequence[View], protocol: Protocol, training: Training
+) -> Iterator[Setting]:
+    """Yield an estimator on every task with every model; where one training climbs, on every stair."""
+    fits = {view: training.fits(kind, view, protocol) for view in views}
+    for number in range(max(map(len, fits.values()), default=0)):  # one model after the other
+        for view, own in fits.items():
+            for task in _stairs(view, protocol):
+                yield estimator, task, view.encoder, own[number]
+
+
+def _stairs(view: View, protocol: Protocol) -> list[Choice]:
+    """Return the task of a view; where one training climbs, at the level of every stair."""
+    task, levels = view.task, protocol.stairs
+    if not levels:
+        return [task]
+    if view.encoder is not None or tasks.registry.make(task).at(levels[0]) is None:
+        with_encoder = "" if view.encoder is None else f" with encoder {view.encoder.label!r}"
+        raise UsageError(
+            f"The staircase needs a task that is given by its true MI and no encoder; "
+            f"{task.label!r}{with_encoder} is not that.",
+            "Give --task gaussian or cubic with --mi, or another --protocol.",
+        )
+    stairs = [at_level(task, level) for level in levels]
+    if len({dims_of(stair, None) for stair in stairs}) > 1:
+        raise UsageError(
+            f"One critic cannot climb {task.label!r}: its dimensions change with the true MI.",
+            "Give the option that holds them, such as m of 'digits'.",
+        )
+    return stairs

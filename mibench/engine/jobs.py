@@ -1,0 +1,113 @@
+"""Jobs: what a worker is given. They are made of values alone, so they can be pickled and run elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from mibench.engine.device import precision
+from mibench.engine.plan import Pack, Training
+from mibench.engine.read import Readout
+from mibench.engine.sources import Source
+from mibench.spec import RunSpec
+
+Status = Literal["ok", "diverged", "failed"]
+Report = Callable[[float], None]
+"""Is told of the work done since it was last told, as `Pack.work` counts it."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one run ended: `ok` with a readout, `diverged`, or `failed` with the error's words.
+
+    Attributes:
+        wall_s: the run's share of the time that its pack took.
+        training_s: its training's share of the time that training the pack took, reading left out; runs that
+            share a training have the same. None where nothing was trained.
+    """
+
+    spec: RunSpec
+    status: Status
+    message: str
+    readout: Readout | None
+    wall_s: float
+    training_s: float | None = None
+
+
+@dataclass(frozen=True)
+class PackJob:
+    """A pack of trainings to be done and read, all at once."""
+
+    trainings: tuple[Training, ...]
+    source: Source
+
+    @property
+    def pack(self) -> Pack:
+        """The pack, with everything that can be derived of the values."""
+        return Pack(self.trainings, self.source)
+
+    @property
+    def specs(self) -> list[RunSpec]:
+        """Every run."""
+        return [spec for training in self.trainings for spec in training]
+
+    def run(self, device: torch.device, report: Report) -> list[Outcome]:
+        """Train and read the pack, and return how each of its runs ended."""
+        pack, started = self.pack, time.perf_counter()
+        work_a_step = pack.work / max(pack.steps, 1)
+        with precision("float32" if pack.first.fit is None else pack.fit.precision):
+            fitted, readouts = pack.protocol.follow(pack, device, lambda steps: report(steps * work_a_step))
+        if pack.objective is None:
+            report(pack.work)
+        wall_s = (time.perf_counter() - started) / len(pack.specs)
+        training_s = None if pack.objective is None else fitted.seconds / len(pack.trainings)
+        return [
+            _outcome(pack, fitted.diverged_at[place], spec, readouts[spec], wall_s, training_s)
+            for place, training in enumerate(pack.trainings)
+            for spec in training
+        ]
+
+    def halves(self) -> list[PackJob]:
+        """Return two jobs of half as many trainings each, or the job itself if it has one training."""
+        middle = len(self.trainings) // 2
+        parts = (self.trainings[:middle], self.trainings[middle:])
+        return [PackJob(part, self.source) for part in parts if part]
+
+    def singles(self) -> list[PackJob]:
+        """Return a job for each training, or if there is one training, for each estimator that reads it."""
+        if len(self.trainings) > 1:
+            return [PackJob((training,), self.source) for training in self.trainings]
+        by_estimator: dict[object, list[RunSpec]] = {}
+        for spec in self.specs:
+            by_estimator.setdefault(spec.estimator, []).append(spec)
+        return [PackJob((tuple(specs),), self.source) for specs in by_estimator.values()]
+
+    def failed(self, error: BaseException) -> list[Outcome]:
+        """Return every run as failed by an error."""
+        words = f"{type(error).__name__}: {error}".strip().replace("\n", " ")
+        return [Outcome(spec, "failed", words, None, 0.0) for spec in self.specs]
+
+
+def _outcome(
+    pack: Pack, step: int | None, spec: RunSpec, readout: Readout, wall_s: float, training_s: float | None
+) -> Outcome:
+    message = readout.message
+    # Where one training climbs, levels below the one where the objective broke are sound.
+    broken = step is not None and (message or not pack.protocol.stairs)
+    if broken and not _samples_are_finite(pack, spec):
+        message = f"the task's samples are beyond {pack.fit.precision} at this true MI"
+    elif broken:
+        fit = pack.fit
+        message = f"the objective is not finite at step {step} of {fit.steps} (learning rate {fit.lr:g})"
+    if message:
+        return Outcome(spec, "diverged", message, None, wall_s, training_s)
+    return Outcome(spec, "ok", "", readout, wall_s, training_s)
+
+
+def _samples_are_finite(pack: Pack, spec: RunSpec) -> bool:
+    x, y = pack.source.pair(spec).draw(1, torch.Generator(), pack.dtype)
+    return bool(x.isfinite().all() and y.isfinite().all())

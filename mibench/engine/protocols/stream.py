@@ -1,0 +1,39 @@
+"""Online training: fresh batches at each step, the estimate on fresh data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from mibench.engine.fit import Fitted, fit
+from mibench.engine.loop import Report
+from mibench.engine.plan import Pack
+from mibench.engine.protocols.base import Protocol
+from mibench.engine.read import Readout, read_out
+from mibench.spec import RunSpec
+
+
+@dataclass(frozen=True)
+class Stream(Protocol):
+    """A fresh batch each step; after training, the estimate on fresh batches.
+
+    An estimator that trains nothing is read on fresh batches of n rows.
+    """
+
+    name = "stream"
+    reference: ClassVar[str] = "this package"
+    schedule: ClassVar[str] = "one-cycle"
+
+    @property
+    def steps(self) -> int:
+        """1000."""
+        return 1000
+
+    def follow(
+        self, pack: Pack, device: torch.device, report: Report
+    ) -> tuple[Fitted, dict[RunSpec, Readout]]:
+        """Train a pack and read it."""
+        fitted = fit(pack, device, report)
+        return fitted, read_out(pack, fitted, device)

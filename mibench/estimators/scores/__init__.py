@@ -1,0 +1,1 @@
+"""Estimators that are read from a critic's score matrices."""

@@ -1,0 +1,1 @@
+"""Denoisers: predictions of the noise in a noisy x."""
