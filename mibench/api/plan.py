@@ -1,29 +1,27 @@
-"""From what a user says to a grid of runs that has been checked."""
+"""From settings to a grid of runs that has been checked."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Unpack
 
 from mibench import encoders, estimators, protocols, tasks
 from mibench.engine import device as devices
 from mibench.engine.plan import Pack, TaskOf, packs, task_itself
-from mibench.errors import UsageError, unknown
+from mibench.errors import UsageError
+from mibench.grid import SETTINGS, Grid, GridArguments, OneOrMore, read, takes
 from mibench.models import critics
 from mibench.protocols import STEPS_A_LEVEL, Protocol, Samples, Staircase, Stream
-from mibench.registry import Choice, Registry, parse, real_number, split_names, whole_number
-from mibench.spec import NO_ENCODER, PRECISIONS, SCHEDULES, RunSpec, Source, grid
+from mibench.registry import Choice, Registry, parse
+from mibench.spec import NO_ENCODER, RunSpec, Source
+from mibench.spec import grid as combinations
+from mibench.tasks.base import Task
 
 if TYPE_CHECKING:
     import torch
 
-T = TypeVar("T")
-OneOrMore: TypeAlias = T | Iterable[T]
-
-DEFAULT_N = (16, 32, 64, 128)
-DEFAULT_SEEDS = 3
 DEFAULT_STEPS = {Stream.name: 1000, Samples.name: 2000}
 DEFAULT_SCHEDULE = {Stream.name: "one-cycle", Staircase.name: "constant", Samples.name: "constant"}
 
@@ -46,148 +44,95 @@ class Plan:
         return packs(self.specs if specs is None else specs, devices.budget_bytes(self.device), task_of)
 
 
+@takes(GridArguments)
 def plan(
-    estimator: OneOrMore[str] = "infonce",
-    task: OneOrMore[str] = "gaussian",
-    *,
-    dim: OneOrMore[int | str] | None = None,
-    mi: OneOrMore[float | str] | None = None,
-    rho: OneOrMore[float | str] | None = None,
-    data: OneOrMore[str] | None = None,
-    encoder: OneOrMore[str] | None = None,
-    n: OneOrMore[int | str] = DEFAULT_N,
-    critic: OneOrMore[str] | None = None,
-    protocol: OneOrMore[str] | None = None,
-    samples: OneOrMore[int | str] | None = None,
-    steps: int | str | None = None,
-    seeds: OneOrMore[int | str] = DEFAULT_SEEDS,
-    lr: float | str | None = None,
-    schedule: str | None = None,
-    precision: str = "float32",
-    device: str = "auto",
+    estimator: OneOrMore[str] | None = None,
+    task: OneOrMore[str] | None = None,
+    **settings: Unpack[GridArguments],
 ) -> Plan:
-    """Check a grid and return its plan; nothing is trained or written. For the arguments see `run`.
+    """Check a grid and return its plan; nothing is trained or written.
+
+    Args:
+        {settings}
 
     Raises:
-        UsageError: whatever is wrong with the arguments, the first of it.
+        UsageError: the first argument that is not allowed.
     """
-    chosen = chosen_estimators(estimator)
-    levels = {
-        key: _given(value, key)
-        for key, value in {"dim": dim, "mi": mi, "rho": rho}.items()
-        if value is not None
-    }
-    if data is not None:  # paths, which may hold commas
-        levels["data"] = _some([data] if isinstance(data, str) else list(data), "data")
+    return plan_grid(read("plan", {"estimator": estimator, "task": task, **settings}))
+
+
+def plan_grid(grid: Grid) -> Plan:
+    """Return the plan of a grid that has been read.
+
+    Raises:
+        UsageError: the first thing that is wrong with it.
+    """
+    chosen = _chosen(estimators.registry, grid.estimator)
     sources = _sources(
-        [choice for name in _names(task) for choice in _levels(name, levels)],
-        None if encoder is None else _chosen(encoders.registry, encoder),
-        None if critic is None else _chosen(critics.registry, critic),
+        [choice for name in grid.task for choice in _levels(name, grid)],
+        _chosen(encoders.registry, grid.encoder) or None,
+        _chosen(critics.registry, grid.critic) or None,
     )
-    ns = [whole_number(value, "n", least=2) for value in _items(n)]
-    for choice in chosen:
-        for size in ns:
-            estimators.registry.make(choice).check(size)
-    for choice in dict.fromkeys(source[0] for source in sources):
-        for size in ns:
-            tasks.registry.make(choice).check(size)
-    rate = positive_rate(lr)
+    for choice, n in itertools.product(chosen, grid.n):
+        estimators.registry.make(choice).check(n)
+    for choice, n in itertools.product(dict.fromkeys(source[0] for source in sources), grid.n):
+        tasks.registry.make(choice).check(n)
     specs: list[RunSpec] = []
-    for followed in _protocols(protocol, samples, mi):
+    for followed in _protocols(grid):
         made = protocols.registry.make(followed)
-        count = _default_steps(made) if steps is None else whole_number(steps, "steps", least=1)
-        for size in ns:
-            made.check(size, count)
-        specs += grid(
+        steps = grid.steps or _default_steps(made)
+        for n in grid.n:
+            made.check(n, steps)
+        specs += combinations(
             estimators=chosen,
             sources=_on_stairs(followed, sources),
             protocols=[followed],
-            ns=_some(ns, "n"),
-            seeds=chosen_seeds(seeds),
-            steps=count,
-            lr=rate,
-            schedule=one_of(schedule or DEFAULT_SCHEDULE[followed.name], "schedule", SCHEDULES),
-            precision=one_of(precision, "precision", PRECISIONS),
+            ns=grid.n,
+            seeds=grid.seeds,
+            steps=steps,
+            lr=grid.lr,
+            schedule=grid.schedule or DEFAULT_SCHEDULE[followed.name],
+            precision=grid.precision,
         )
-    return on_device(specs, device)
+    return on_device(specs, grid.device)
 
 
-def on_device(specs: Sequence[RunSpec], device: str) -> Plan:
+def on_device(specs: Sequence[RunSpec], device: str, task_of: TaskOf = task_itself) -> Plan:
     """Return the plan of runs on a device.
 
     Raises:
-        UsageError: the device is not here, cannot hold a run, or has not its precision.
+        UsageError: the device is not here, cannot hold a run, or lacks its precision.
     """
     chosen, message = devices.resolve(device)
     if chosen.type != "cuda" and any(spec.precision == "tf32" for spec in specs):
         raise UsageError(f"precision tf32 needs a CUDA device, not {chosen}.", "Give --precision float32.")
     planned = Plan(tuple(specs), chosen, message)
-    check_memory(planned.packs(), chosen)
+    check_memory(planned.packs(task_of=task_of), chosen)
     return planned
 
 
-def chosen_estimators(names: OneOrMore[str]) -> list[Choice]:
-    """Return the estimators of one or more texts of names.
-
-    Raises:
-        UsageError: there is none, or one is unknown.
-    """
-    return _chosen(estimators.registry, names)
+def _chosen(registry: Registry[Any], names: Sequence[str]) -> list[Choice]:
+    return [registry.choose(name) for name in names]
 
 
-def _chosen(registry: Registry[Any], names: OneOrMore[str]) -> list[Choice]:
-    return _some([registry.choose(name) for name in _names(names)], registry.kind)
+def check_critic(critic: Choice, seen: Task | None) -> None:
+    """Raise a UsageError where a critic cannot see a pair: a task's own, or a representation (None)."""
+    critics.registry.make(critic).check(getattr(seen, "vocabulary", None))
 
 
-def _names(value: OneOrMore[str]) -> list[str]:
-    texts = [value] if isinstance(value, str) else list(value)
-    return [name for text in texts for name in split_names(text)]
-
-
-def _items(value: Any) -> list[Any]:  # noqa: ANN401 - a value, a text of values, or many of either
-    """Return the items of `4`, `"2,4"`, `[2, 4]` or `["2,4", "6"]`."""
-    if value is None:
-        return []
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",")]
-    if isinstance(value, Iterable):
-        return [item for part in value for item in _items(part)]
-    return [value]
-
-
-def _some(items: list[T], what: str) -> list[T]:
-    if not items:
-        raise UsageError(f"No {what} is given.", f"Give at least one {what}.")
-    return items
-
-
-def _given(value: Any, what: str) -> list[Any]:  # noqa: ANN401
-    """Return the items of a value, which may be left out (None) but not be an empty list."""
-    return [] if value is None else _some(_items(value), what)
-
-
-def one_of(value: str, what: str, allowed: Collection[str]) -> str:
-    """Return a value that is among those allowed, or raise a UsageError that names the nearest."""
-    if value not in allowed:
-        raise unknown(what, value, allowed, f"It is one of: {', '.join(allowed)}.")
-    return value
-
-
-def _protocols(protocol: OneOrMore[str] | None, samples: Any, mi: Any) -> list[Choice]:  # noqa: ANN401
+def _protocols(grid: Grid) -> list[Choice]:
     """Return the protocols at every size of the data set; a size alone asks for `samples`."""
-    names = (
-        _names(protocol) if protocol is not None else [Samples.name if samples is not None else Stream.name]
-    )
-    sizes, chosen = _given(samples, "samples"), []
-    for name in _some(names, "protocol"):
+    names = grid.protocol or (Samples.name if grid.samples else Stream.name,)
+    chosen = []
+    for name in names:
         bare, _ = parse(name, "protocol")
         if bare == Samples.name:
-            chosen += [protocols.registry.choose(name, size=size) for size in sizes or [None]]
-        elif bare == Staircase.name and mi is not None:
-            chosen.append(protocols.registry.choose(name, levels="/".join(map(str, _given(mi, "mi")))))
+            chosen += [protocols.registry.choose(name, size=size) for size in grid.samples or [None]]
+        elif bare == Staircase.name and grid.mi:
+            chosen.append(protocols.registry.choose(name, levels="/".join(map(str, grid.mi))))
         else:
             chosen.append(protocols.registry.choose(name))
-    if sizes and not any(choice.name == Samples.name for choice in chosen):
+    if grid.samples and not any(choice.name == Samples.name for choice in chosen):
         raise UsageError(
             f"samples are given, and the protocol is {', '.join(names)}.",
             "Give --protocol samples, or leave out --samples.",
@@ -207,14 +152,13 @@ def _sources(
     """Return each task with every encoder and critic, or with its own where none is given."""
     found = []
     for critic in [None] if with_critics is None else with_critics:
-        for task in _some(list(chosen), "task"):
+        for task in chosen:
             made = tasks.registry.make(task)
             own = [encoders.registry.choose(made.default_encoder)]
             for encoder in own if with_encoders is None else with_encoders:
                 encoders.registry.make(encoder).check(made)
                 seen_by = critic or critics.registry.choose(made.default_critic)
-                raw = encoder.name == NO_ENCODER
-                critics.registry.make(seen_by).check(getattr(made, "vocabulary", None) if raw else None)
+                check_critic(seen_by, made if encoder.name == NO_ENCODER else None)
                 found.append((task, encoder, seen_by))
     return found
 
@@ -244,38 +188,9 @@ def _on_stairs(protocol: Choice, sources: Sequence[Source]) -> list[Source]:
     return list(dict.fromkeys(found))
 
 
-def positive_rate(lr: float | str | None) -> float | None:
-    """Return a learning rate, or raise a UsageError; None stands for the default."""
-    if lr is None:
-        return None
-    rate = real_number(lr, "lr")
-    if rate <= 0:
-        raise UsageError(f"lr must be positive, not {rate:g}.", "Give a learning rate above 0.")
-    return rate
-
-
-def chosen_seeds(value: OneOrMore[int | str]) -> list[int]:
-    """Return the seeds of `3` (0, 1, 2), `"2:5"` (2, 3, 4) or a list of them.
-
-    Raises:
-        UsageError: there is none, or one is no whole number.
-    """
-    return _some(_seeds(value), "seed")
-
-
-def _seeds(value: OneOrMore[int | str]) -> list[int]:
-    items = _items(value)
-    if len(items) == 1 and isinstance(items[0], str) and ":" in items[0]:
-        first, _, end = items[0].partition(":")
-        start = whole_number(first or 0, "first seed", least=0)
-        return list(range(start, whole_number(end, "end of the seeds", least=start + 1)))
-    if len(items) == 1 and (not isinstance(value, Iterable) or isinstance(items[0], str)):
-        return list(range(whole_number(items[0], "seeds", least=1)))
-    return [whole_number(item, "seed", least=0) for item in items]
-
-
-def _levels(name: str, given: Mapping[str, list[Any]]) -> list[Choice]:
+def _levels(name: str, grid: Grid) -> list[Choice]:
     """Return a task at every combination of the given options, and at the levels that are its own."""
+    given = {key: getattr(grid, key) for key, about in SETTINGS.items() if about.level and getattr(grid, key)}
     if "mi" in given and "rho" in given:
         raise UsageError("mi and rho are given together.", "Give one: each determines the other.")
     bare, bracketed = parse(name, "task")
@@ -285,7 +200,7 @@ def _levels(name: str, given: Mapping[str, list[Any]]) -> list[Choice]:
         for key, levels in tasks.registry.load(bare).levels.items()
         if key not in stated and not (key == "mi" and "rho" in stated)
     }
-    axes = dict(given) | own
+    axes = given | own
     return [
         tasks.registry.choose(name, **dict(zip(axes, point, strict=True)))
         for point in itertools.product(*axes.values())
