@@ -1,4 +1,4 @@
-"""What made the numbers of a baseline: versions, machine, sources. Where all are equal, so are the numbers."""
+"""What made the numbers of a baseline: versions, machine, sources. With all equal, so are the numbers."""
 
 from __future__ import annotations
 

@@ -169,7 +169,7 @@ def load(name: str) -> Suite:
     return Suite(**own, settings=settings, folder=path.parent)
 
 
-def keys() -> dict[str, Any]:
+def types() -> dict[str, Any]:
     """Return the keys of a suite with the types of their values: its own, and the settings of a grid."""
     return _OWN | {
         name: list if name in _LISTS else _KINDS[about.kind]
@@ -179,17 +179,17 @@ def keys() -> dict[str, Any]:
 
 
 def _check(content: dict[str, Any], path: Path) -> None:
-    types = keys()
+    known = types()
     for key in content:
-        if key not in types:
-            raise unknown(f"key of the suite {str(path)!r}:", key, types, f"Its keys are {', '.join(types)}.")
+        if key not in known:
+            raise unknown(f"key of the suite {str(path)!r}:", key, known, f"Its keys are {', '.join(known)}.")
     for key in ("title", "estimators", "task", "n", "critics"):
         if key not in content:
             raise UsageError(f"The suite {str(path)!r} has no {key!r}.", f"Add {key} = ... to it.")
     for key, value in content.items():
-        if not isinstance(value, types[key]) or isinstance(value, bool):
+        if not isinstance(value, known[key]) or isinstance(value, bool):
             raise UsageError(
-                f"{key} of the suite {str(path)!r} cannot be {value!r}.", f"It is {_NAMES[types[key]]}."
+                f"{key} of the suite {str(path)!r} cannot be {value!r}.", f"It is {_NAMES[known[key]]}."
             )
     for key in ("estimators", "notes"):
         if not all(isinstance(item, str) for item in content.get(key, [])):
@@ -219,4 +219,4 @@ _OWN: dict[str, Any] = {
     "critics": dict,
 }
 _LISTS = ("mi", "rho")
-"""Settings that may have several values in a suite, whose numbers are identified by estimator, critic and MI."""
+"""Settings that may have several values in a suite: its numbers are known by estimator, critic and MI."""
