@@ -37,49 +37,49 @@ class Setting:
         help: what it means; `--mi` stands for `mi` in Python.
         flags: of the command line. Long ones beside the setting's own are its other names in Python.
         read: makes the field's value of what a user gave; the setting's name is for messages.
+        default: what stands for it where it is not given, as a user would type it, or in words where that
+            depends on other settings; `by_verb` where a verb has another one.
         kind: type of one value: str, int or float.
         many: whether there may be several values, of which each makes runs of its own.
         metavar: what stands for a value in help texts.
         of: its value in a run.
         level: whether it is an option of the task.
-        columns: where records have it.
-        defaults: by verb, those of "" for all others: as if a user had typed them.
+        columns: where records have it; its name, if None.
     """
 
     help: str
     flags: tuple[str, ...]
     read: Callable[[Any, str], Any]
-    kind: type
-    many: bool
-    metavar: str
-    of: Callable[[RunSpec], Any] | None
-    level: bool
-    columns: tuple[str, ...] | None
-    defaults: Mapping[str, str | None]
+    default: str | None = None
+    by_verb: Mapping[str, str | None] = field(default_factory=dict)
+    kind: type = str
+    many: bool = True
+    metavar: str = ""
+    of: Callable[[RunSpec], Any] | None = None
+    level: bool = False
+    columns: tuple[str, ...] | None = None
 
-    def default(self, verb: str) -> str | None:
+    def default_of(self, verb: str) -> str | None:
         """Return what stands for the setting where a verb is not given it."""
-        return self.defaults.get(verb, self.defaults[""])
+        return self.by_verb.get(verb, self.default)
+
+    @property
+    def placeholder(self) -> str:
+        """What stands for its values in help texts."""
+        return self.metavar or ("NAME" if self.kind is str else "NUMBER") + ("S" if self.many else "")
 
 
-def setting(
-    help: str,
-    *flags: str,
-    read: Callable[[Any, str], Any],
-    kind: type = str,
-    many: bool = True,
-    metavar: str = "",
-    of: Callable[[RunSpec], Any] | None = None,
-    level: bool = False,
-    columns: tuple[str, ...] | None = None,
-    default: str | None = None,
-    **elsewhere: str | None,
-) -> Any:  # noqa: ANN401 - a dataclass field is of its class's type
-    """Declare a setting; `elsewhere` has the defaults of verbs for which they differ."""
-    shown = metavar or ("NAME" if kind is str else "NUMBER") + ("S" if many else "")
-    defaults = {"": default, **elsewhere}
-    about = Setting(help, flags, read, kind, many, shown, of, level, columns, defaults)
-    return field(default=() if many else None, metadata={"setting": about})
+def _field_of(make: Callable[P, Setting]) -> Callable[P, Any]:
+    """Return a function that takes what a setting takes, and declares it as a field of a dataclass."""
+
+    def declared(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401 - a field is of its class's type
+        about = make(*args, **kwargs)
+        return field(default=() if about.many else None, metadata={"setting": about})
+
+    return declared
+
+
+setting = _field_of(Setting)
 
 
 # ---- how values are read
@@ -155,44 +155,43 @@ class Grid:
 
     estimator: tuple[str, ...] = setting(
         "Estimators, such as infonce or nce[k=5].",
-        *("--estimator", "-e"),
+        ("--estimator", "-e"),
         read=_names,
         of=lambda run: run.estimator.label,
         default="infonce",
-        check=Words("all of mibench's own"),
-        estimate="infonce,nwj,mine,smile",
+        by_verb={"check": Words("all of mibench's own"), "estimate": "infonce,nwj,mine,smile"},
     )
     task: tuple[str, ...] = setting(
         "Tasks with known true MI, such as cpc[horizon=1|4].",
-        *("--task", "-t"),
+        ("--task", "-t"),
         read=_names,
         of=lambda run: run.task.name,
         default="gaussian",
-        estimate=None,
+        by_verb={"estimate": None},
     )
     dim: tuple[int, ...] = setting(
         "Coordinates of x and of y.",
-        *("--dim", "-d"),
+        ("--dim", "-d"),
         read=_each(whole_number),
         kind=int,
         level=True,
         columns=("dim_x", "dim_y"),
         default=Words("the task's own"),
-        check="5",
+        by_verb={"check": "5"},
     )
     mi: tuple[float, ...] = setting(
         "True MI in nats.",
-        "--mi",
+        ("--mi",),
         read=_each(real_number),
         kind=float,
         level=True,
         columns=("true_mi_nats",),
         default=Words("2,4,6,8,10 for gaussian and cubic, else the task's own"),
-        check="0.5,1.5",
+        by_verb={"check": "0.5,1.5"},
     )
     rho: tuple[float, ...] = setting(
         "Correlation of each coordinate, in place of --mi.",
-        "--rho",
+        ("--rho",),
         read=_each(real_number),
         kind=float,
         level=True,
@@ -200,7 +199,7 @@ class Grid:
     )
     data: tuple[str, ...] = setting(
         "Files with your own labelled images (.npz), for task digits.",
-        "--data",
+        ("--data",),
         read=_texts,
         metavar="PATHS",
         level=True,
@@ -209,42 +208,39 @@ class Grid:
     encoder: tuple[str, ...] = setting(
         "What stands between task and critic, such as simclr[temperature=0.1|0.5] (two values, two "
         "encoders), or none.",
-        "--encoder",
+        ("--encoder",),
         read=_names,
         of=lambda run: run.encoder.label,
         default=Words("the task's own"),
     )
     n: tuple[int, ...] = setting(
         "Rows in a batch that is read: the size of the score matrix.",
-        "-n",
+        ("-n",),
         read=_each(functools.partial(whole_number, least=2)),
         kind=int,
         of=lambda run: run.n,
         default="16,32,64,128",
-        compare="64",
-        check="64",
-        estimate=Words("as the data allow, up to 500"),
+        by_verb={"compare": "64", "check": "64", "estimate": Words("as the data allow, up to 500")},
     )
     critic: tuple[str, ...] = setting(
         "The model that is trained: critics such as separable, bilinear, joint or embedding.",
-        *("--critic", "--model", "-c"),
+        ("--critic", "--model", "-c"),
         read=_names,
         of=lambda run: run.critic.label,
         default=Words("the task's own; most: separable"),
-        check="separable[hidden=64]",
-        estimate="separable",
+        by_verb={"check": "separable[hidden=64]", "estimate": "separable"},
     )
     protocol: tuple[str, ...] = setting(
         "stream: fresh data at each step; staircase: the published protocol, where one critic is trained "
         "while the true MI is stepped up through --mi; samples: a fixed data set with early stopping.",
-        *("--protocol", "-p"),
+        ("--protocol", "-p"),
         read=_names,
         of=lambda run: run.protocol.label,
         default=Words("stream, or samples where --samples is given"),
     )
     samples: tuple[int, ...] = setting(
         "Sizes of the data set, for protocol samples.",
-        "--samples",
+        ("--samples",),
         read=_each(whole_number),
         kind=int,
         of=lambda run: dict(run.protocol.options).get("size"),
@@ -252,32 +248,28 @@ class Grid:
     )
     steps: int | None = setting(
         "Training steps, on a data set at most.",
-        "--steps",
+        ("--steps",),
         read=functools.partial(whole_number, least=1),
         kind=int,
         many=False,
         of=lambda run: run.steps,
         default=Words("1000; 4000 per level of a staircase; 2000 on samples"),
-        check="300",
-        estimate="2000",
+        by_verb={"check": "300", "estimate": "2000"},
     )
     seeds: tuple[int, ...] = setting(
         "How many seeds, or which: 0:8, or a list.",
-        "--seeds",
+        ("--seeds",),
         read=_seeds,
         kind=int,
         metavar="COUNT",
         of=lambda run: run.seed,
         columns=("seed",),
         default="3",
-        compare="12",
-        check="16",
-        estimate="5",
-        reproduce=Words("the suite's"),
+        by_verb={"compare": "12", "check": "16", "estimate": "5", "reproduce": Words("the suite's")},
     )
     lr: float | None = setting(
         "Learning rate: the peak of one-cycle, or the constant rate.",
-        "--lr",
+        ("--lr",),
         read=_rate,
         kind=float,
         many=False,
@@ -286,16 +278,16 @@ class Grid:
     )
     schedule: str | None = setting(
         "one-cycle, or constant as in the published experiments.",
-        "--schedule",
+        ("--schedule",),
         read=functools.partial(one_of, allowed=SCHEDULES),
         many=False,
         of=lambda run: run.schedule,
         default=Words("one-cycle on the stream, else constant"),
-        estimate="constant",
+        by_verb={"estimate": "constant"},
     )
     precision: str = setting(
         "float32, float64, or tf32 on CUDA.",
-        "--precision",
+        ("--precision",),
         read=functools.partial(one_of, allowed=PRECISIONS),
         many=False,
         of=lambda run: run.precision,
@@ -303,7 +295,7 @@ class Grid:
     )
     device: str = setting(
         "auto, cpu, cuda or cuda:1.",
-        "--device",
+        ("--device",),
         read=lambda value, _: str(value),
         many=False,
         columns=(),
@@ -375,7 +367,7 @@ def read(verb: str, given: Mapping[str, Any]) -> Grid:
     for name in values:
         if name not in SETTINGS:
             raise unknown("setting", name, SETTINGS, f"It is one of: {', '.join(SETTINGS)}.")
-    chosen = {name: values.get(name, about.default(verb)) for name, about in SETTINGS.items()}
+    chosen = {name: values.get(name, about.default_of(verb)) for name, about in SETTINGS.items()}
     return Grid(
         **{
             name: SETTINGS[name].read(value, name)
@@ -387,7 +379,7 @@ def read(verb: str, given: Mapping[str, Any]) -> Grid:
 
 def defaults(verb: str) -> dict[str, str]:
     """Return the defaults of a verb that depend on nothing else, as a user would type them."""
-    texts = {name: about.default(verb) for name, about in SETTINGS.items()}
+    texts = {name: about.default_of(verb) for name, about in SETTINGS.items()}
     return {name: text for name, text in texts.items() if text is not None and not isinstance(text, Words)}
 
 
@@ -447,7 +439,7 @@ def _signature(verb: Callable[..., Any], shown: Collection[str]) -> inspect.Sign
 
 def _documented(name: str, verb: str) -> str:
     about = SETTINGS[name]
-    default = about.default(verb)
+    default = about.default_of(verb)
     text = f"{name}: {about.help}" + (f" Default: {default}." if default else "")
     text = re.sub(r"--(\w)", r"\1", text)  # flags of the command line are arguments here
     return textwrap.fill(

@@ -1,4 +1,4 @@
-"""Settings are declared once: commands, Python verbs, suites and records derive theirs from the declaration."""
+"""Settings are declared once: commands, Python verbs, suites and records follow from the declaration."""
 
 import inspect
 import subprocess
@@ -69,7 +69,7 @@ def test_cells_and_records_have_the_columns_of_the_settings():
 
 
 def test_a_new_setting_is_an_option_a_key_and_a_line_of_documentation(monkeypatch):
-    dummy = replace(grid.SETTINGS["lr"], help="How deep.", flags=("--depth",), defaults={"": "7"})
+    dummy = replace(grid.SETTINGS["lr"], help="How deep.", flags=("--depth",), default="7")
     monkeypatch.setitem(grid.SETTINGS, "depth", dummy)
 
     class Arguments(grid.GridArguments, total=False):

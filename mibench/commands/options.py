@@ -79,11 +79,11 @@ def with_settings(
 def _option(name: str, verb: str) -> inspect.Parameter:
     """Return the option of a setting as a parameter; its default is in words."""
     about = SETTINGS[name]
-    default = about.default(verb)
+    default = about.default_of(verb)
     words = about.help + (f" [default: {default}]" if default else "")
     return inspect.Parameter(
         name,
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
-        default=typer.Option(None, *about.flags, metavar=about.metavar, help=words),
+        default=typer.Option(None, *about.flags, metavar=about.placeholder, help=words),
         annotation=list[str] | None if about.many else str | None,
     )
