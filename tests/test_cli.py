@@ -294,7 +294,7 @@ def test_an_authors_errors_are_a_line_each_and_have_tracebacks_with_debug(capsys
     assert "Info: a detail" in loud
 
 
-def test_a_command_leaves_the_process_as_it_was(out, monkeypatch):
+def test_a_command_leaves_the_process_as_it_was(out):
     import torch
 
     logger = logging.getLogger("mibench")

@@ -1,4 +1,4 @@
-"""`mibench estimate`: the mutual information of one's own data."""
+"""`mibench estimate`: the mutual information of your own data."""
 
 from __future__ import annotations
 
