@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from mibench import encoders, estimators, protocols, tasks
+from mibench import estimators, models, tasks
 from mibench.engine.device import budget_bytes
 from mibench.engine.plan import Pack, packs
-from mibench.models import critics
-from mibench.spec import grid
+from mibench.engine.protocols import registry as protocols
+from mibench.spec import Fit, grid
 
 
 def pack(
@@ -19,22 +19,9 @@ def pack(
     device: torch.device,
     first_seed: int = 0,
 ) -> Pack:
-    """Return a pack of so many runs of InfoNCE (d = 20, I = 4), or of as many as the engine would choose."""
-    specs = grid(
-        protocols=[protocols.registry.choose("stream")],
-        estimators=[estimators.registry.choose("infonce")],
-        sources=[
-            (
-                tasks.registry.choose("gaussian", dim=20, mi=4.0),
-                encoders.registry.choose("none"),
-                critics.registry.choose(critic),
-            )
-        ],
-        ns=[n],
-        seeds=range(first_seed, first_seed + (runs or 1000)),
-        steps=steps,
-        lr=None,
-        schedule="one-cycle",
-        precision="float32",
-    )
+    """Return a pack of this many runs of InfoNCE (d = 20, I = 4), or of as many as the engine chooses."""
+    fit = Fit(models.registry.choose(critic), steps, 2e-3, "one-cycle", "float32")
+    task = tasks.registry.choose("gaussian", dim=20, mi=4.0)
+    setting = estimators.registry.choose("infonce"), task, None, fit
+    specs = grid([setting], protocols.choose("stream"), [n], range(first_seed, first_seed + (runs or 1000)))
     return Pack(tuple((spec,) for spec in specs)) if runs else packs(specs, budget_bytes(device))[0]

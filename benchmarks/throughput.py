@@ -20,7 +20,7 @@ import torch
 from benchmarks.loop import serve
 from benchmarks.packs import pack
 from mibench.engine.device import flops_per_second, resolve
-from mibench.engine.train import train
+from mibench.engine.fit import fit
 
 
 def seconds(call: Callable[[], object], device: torch.device) -> float:
@@ -39,7 +39,7 @@ def compare(critic: str, n: int, runs: int | None, rounds: int, count: int, devi
     process = processes.Process(target=serve, args=(its_end, critic, n, device), daemon=True)
     process.start()
     ours = pack(critic, n, count, runs, device)
-    train(pack(critic, n, 2, runs, device), device)  # imports, allocations, and on CUDA the libraries
+    fit(pack(critic, n, 2, runs, device), device)  # imports, allocations, and on CUDA the libraries
     loop.send(10)
     loop.recv()
     loop_rates, pack_rates, shares = [], [], []
@@ -47,9 +47,9 @@ def compare(critic: str, n: int, runs: int | None, rounds: int, count: int, devi
         peak = flops_per_second(device)
         loop.send(count)
         loop_rates.append(count / loop.recv())
-        taken = seconds(lambda: train(ours, device), device)
+        taken = seconds(lambda: fit(ours, device), device)
         pack_rates.append(count * len(ours.specs) / taken)
-        shares.append(ours.flops / taken / peak)
+        shares.append(3 * ours.cost.flops * count * len(ours.specs) / taken / peak)
     loop.send(None)
     process.join()
     ratios = sorted(b / a for a, b in zip(loop_rates, pack_rates, strict=True))

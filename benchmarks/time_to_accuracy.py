@@ -17,8 +17,8 @@ import torch
 from benchmarks.loop import Separable, parameters, steps
 from benchmarks.packs import pack
 from mibench.engine.device import resolve
-from mibench.engine.evaluate import read_out
-from mibench.engine.train import Trained, train
+from mibench.engine.fit import Fitted, fit
+from mibench.engine.read import read_out
 
 N, MI, LOOP_STEPS = 64, 4.0, 20_000
 
@@ -37,7 +37,7 @@ def main() -> None:
     arguments = parser.parse_args()
     device, message = resolve(arguments.device)
     print(f"{message}; PyTorch {torch.__version__}\n")
-    train(pack("separable", N, 2, None, device), device)  # imports and allocations
+    fit(pack("separable", N, 2, None, device), device)  # imports and allocations
 
     loop_seconds, loop_gaps, pack_seconds, pack_gaps, ratios = [], [], [], [], []
     for turn in range(arguments.critics):
@@ -48,14 +48,14 @@ def main() -> None:
             pass
         loop_seconds.append(time.perf_counter() - started)
         alone = pack("separable", N, 1, 1, device, first_seed=1000 * turn)
-        (readout,) = read_out(alone, Trained(parameters(critic), {}, [None])).values()
+        (readout,) = read_out(alone, Fitted(parameters(critic), [None]), device).values()
         loop_gaps.append(readout.estimate - readout.oracle)
 
         ours = pack("separable", N, arguments.steps, None, device, first_seed=1000 * turn)
         started = time.perf_counter()
-        trained = train(ours, device)
+        trained = fit(ours, device)
         pack_seconds.append((time.perf_counter() - started) / len(ours.specs))
-        pack_gaps += [one.estimate - one.oracle for one in read_out(ours, trained).values()]
+        pack_gaps += [one.estimate - one.oracle for one in read_out(ours, trained, device).values()]
         ratios.append(loop_seconds[-1] / pack_seconds[-1])
     print("| | steps | seconds a critic | estimate - oracle, nats |")
     print("|---|---:|---:|---:|")

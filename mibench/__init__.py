@@ -11,6 +11,7 @@ Importing this package imports neither torch nor pandas; its parts are imported 
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from mibench.models import critics
 
 __version__ = "0.1.0"
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # the program that uses the package decides
 
 _FROM = {
     "check": "mibench.api.check",

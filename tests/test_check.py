@@ -1,5 +1,6 @@
 """`mibench check` as its users meet it: an unchanged estimator, a changed one, and bad input."""
 
+import ast
 import dataclasses
 import importlib
 import json
@@ -11,16 +12,16 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
+from mibench.estimators.infonce import InfoNCE
+from mibench.estimators.nwj import NWJ
 from typer.testing import CliRunner
 
 import mibench
 from mibench import estimators
 from mibench.analysis.regression import CHANGED, NOT_DETERMINISTIC
 from mibench.api import check as checking
-from mibench.api import freezing
+from mibench.api import fingerprint, freezing
 from mibench.cli import app
-from mibench.estimators.infonce import InfoNCE
-from mibench.estimators.nwj import NWJ
 from mibench.registry import Entry
 from mibench.reports import regression_reports
 from mibench.store import baseline as baselines
@@ -383,6 +384,39 @@ def test_as_many_threads_as_when_the_baseline_was_made(saved):
         assert torch.get_num_threads() == before
 
 
+TOP = {path.stem for path in fingerprint.PACKAGE.iterdir() if path.suffix in ("", ".py")} - {"__pycache__"}
+MAKE_NUMBERS = {"engine", "encoders", "tasks", "estimators", "models", "batch", "objectives", "protocols"}
+MAKE_NUMBERS |= {"convolution", "geometry", "networks", "registry", "seeding", "spec", "validation"}
+
+
+def test_every_module_is_known_to_make_numbers_or_not():
+    assert not MAKE_NUMBERS & set(fingerprint.AROUND)
+    assert TOP - set(fingerprint.AROUND) <= MAKE_NUMBERS
+    hashed = {path.relative_to(fingerprint.PACKAGE).parts[0] for path in fingerprint.sources()}
+    assert {name.removesuffix(".py") for name in hashed} == TOP - set(fingerprint.AROUND)
+
+
+def test_what_makes_numbers_imports_nothing_outside_the_fingerprint():
+    for path in fingerprint.sources():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = [node.module] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                package, _, rest = (name or "").partition(".")
+                imported = rest.partition(".")[0]
+                assert package != "mibench" or imported not in {*fingerprint.AROUND} - {"errors"}, path
+
+
+def test_a_new_module_enters_the_fingerprint(tmp_path, monkeypatch):
+    monkeypatch.setattr(fingerprint, "PACKAGE", tmp_path)
+    (tmp_path / "spec.py").write_text("")
+    before = fingerprint.made_with(torch.device("cpu"), [])["sources"]
+    (tmp_path / "cli.py").write_text("")
+    assert fingerprint.made_with(torch.device("cpu"), [])["sources"] == before
+    (tmp_path / "flows.py").write_text("")
+    assert fingerprint.made_with(torch.device("cpu"), [])["sources"] != before
+
+
 def test_the_fixture(saved, pytester):
     pytester.makepyfile(
         f"""
@@ -424,6 +458,6 @@ def test_the_reference_has_only_this_packages_estimators_and_is_of_the_default_g
     frozen_names = {spec.estimator.name for spec in planned.specs}
     assert len(frozen_names) >= 9
     assert frozen_names <= own  # a new estimator enters when the file is next made, see its README
-    default = mibench.plan(**freezing.grid_of({}), device="cpu").specs
+    default = freezing.plan_to_freeze({"device": "cpu"}).specs
     assert set(planned.specs) == {spec for spec in default if spec.estimator.name in frozen_names}
     assert not any(cell.failures for cell in frozen.cells)

@@ -1,17 +1,21 @@
 """The command line as its users meet it."""
 
 import json
+import logging
 import math
+import os
 import re
 import subprocess
 import sys
 import time
+import warnings
 
 import pytest
 from typer.testing import CliRunner
 
 from mibench.analysis.cells import CELL
 from mibench.cli import app
+from mibench.commands.console import explained
 from mibench.store.record import FIELDS, SCHEMA
 
 SMALL = ["--dim", "2", "--mi", "0.5,1", "-n", "4,8", "--steps", "3", "--seeds", "2", "--device", "cpu"]
@@ -244,11 +248,78 @@ def test_bits(out):
     assert "In bits" in (out / "table.md").read_text()
 
 
-@pytest.mark.parametrize("option", ["1e30", "0.001"])
-def test_debug_shows_the_traceback_of_a_mistake(option, out):
-    done = run(out, "--lr", option, "-e", "none-such", "--debug")
-    assert done.exit_code != 0
-    assert done.exception is not None
+@pytest.mark.parametrize("words", [["-e", "none-such"], ["-o", "folder"]], ids=["usage", "file"])
+def test_debug_shows_the_traceback_of_a_mistake(words, out):
+    (out / "folder" / "table.csv").mkdir(parents=True)
+    os.chdir(out)
+    quiet = call("run", *SMALL, "-q", *words)
+    loud = call("run", *SMALL, "-q", *words, "--debug")
+    assert quiet.exit_code == loud.exit_code == 2
+    assert "Traceback" not in quiet.stderr
+    assert "Traceback (most recent call last):" in loud.stderr
+    assert quiet.stderr.splitlines()[-2:] == loud.stderr.splitlines()[-2:]
+
+
+def fails_in_an_estimator(debug):
+    """Run a command in which two runs fail of one error and a third of another, as the engine logs them."""
+
+    @explained
+    def command(debug: bool) -> None:
+        for name in ("first", "second", "third"):
+            try:
+                int("third" if name == "third" else "one")
+            except ValueError:
+                logging.getLogger("mibench.engine").exception("%s run failed", name)
+        logging.getLogger("mibench.engine").warning("the machine is busy")
+        logging.getLogger("mibench.engine").info("a detail")
+
+    command(debug=debug)
+
+
+def test_an_authors_errors_are_a_line_each_and_have_tracebacks_with_debug(capsys):
+    fails_in_an_estimator(debug=False)
+    said, lines = capsys.readouterr(), []
+    lines = said.err.splitlines()
+    assert said.out == ""
+    assert lines[0] == "Warning: the machine is busy"
+    assert len(lines) == 4
+    assert "ValueError: invalid literal for int() with base 10: 'one'" in lines[1]
+    assert "test_cli.py, line" in lines[1]
+    assert "'third'" in lines[2]
+    assert lines[3] == "--debug shows the traceback."
+    fails_in_an_estimator(debug=True)
+    loud = capsys.readouterr().err
+    assert loud.count("Traceback (most recent call last):") == 2  # once for each distinct error
+    assert "Error: second run failed" in loud
+    assert "Info: a detail" in loud
+
+
+def test_a_command_leaves_the_process_as_it_was(out):
+    import torch
+
+    logger = logging.getLogger("mibench")
+
+    def state():
+        return (
+            list(warnings.filters),
+            warnings.showwarning,
+            list(logger.handlers),
+            logger.level,
+            torch.get_num_threads(),
+        )
+
+    before = state()
+    for words in (SMALL, ["-e", "none-such"], [*SMALL, "--debug"]):
+        run(out, *words)
+        assert state() == before
+    assert any(isinstance(handler, logging.NullHandler) for handler in logger.handlers)
+
+
+def test_reasons_of_failures_are_said_once_each(out):
+    done = run(out, "-e", "nwj", *SMALL, "--lr", "1e30", "-q")
+    lines = [line for line in done.stderr.splitlines() if line.startswith("diverged: nwj")]
+    assert len({line.partition(": ")[2].split(": ", 1)[1] for line in lines}) == len(lines)
+    assert any(" more): " in line for line in lines)
 
 
 def test_encoders_have_a_table_of_their_own(out):

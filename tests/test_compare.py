@@ -220,8 +220,8 @@ BAD = [
     (SUITE.replace('"nwj"', '"nwjj"'), "nwjj", "nwj"),
     (SUITE.replace('notes = ["smile[tau=1] is a known exception"]', 'notes = "one"'), "notes of", "a list"),
     (SUITE.replace("n = 4", "n = [4, 8]"), "n of the suite", "whole number"),
-    (SUITE.replace("two =", '"a/b" ='), "odd letters", "[critics]"),
-    (SUITE.replace('"smile[tau=1]"]', "5]"), "no text", "Quote"),
+    (SUITE.replace("two =", '"a/b" ='), "characters other than letters", "[critics]"),
+    (SUITE.replace('"smile[tau=1]"]', "5]"), "not text", "in quotes"),
     (SUITE.replace('"nwj", ', ""), "estimator in", "lacks"),
     (SUITE.partition("[critics]")[0] + "critics = 3", "critics of the suite", "a table"),
 ]

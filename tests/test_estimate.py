@@ -10,8 +10,10 @@ import torch
 from typer.testing import CliRunner
 
 import mibench
-from mibench.api.estimate import interval
+from mibench.analysis.splits import interval
+from mibench.api.estimate import prepare
 from mibench.cli import app
+from mibench.grid import read
 
 QUICK = {"n": 8, "steps": 30, "seeds": 3, "device": "cpu"}
 ROWS = 200
@@ -67,10 +69,8 @@ def test_columns_of_one_dimension_are_columns():
 
 
 def test_n_grows_with_the_data_up_to_500():
-    from mibench.api.estimate import prepare
-
-    assert prepare(*gaussian(1000)).n == 50
-    assert prepare(*gaussian(20_000)).n == 500
+    for rows, n in ((1000, 50), (20_000, 500)):
+        assert prepare(*gaussian(rows), read("estimate", {"device": "cpu"})).n == n
 
 
 def test_interval_is_wider_than_if_splits_shared_no_rows():
@@ -110,7 +110,7 @@ def test_where_no_dependence_is_found_it_is_said():
     assert found.table["estimate_nats"].item() == 0
     assert found.warnings == [
         "No dependence was found, since no critic was better on validation than a constant one, "
-        "which reads 0: nwj (4 of 4 splits)."
+        "which gives 0: nwj (4 of 4 splits)."
     ]
 
 
@@ -161,6 +161,12 @@ def test_bad_data_is_said_to_be_so(change, what, xy):
         mibench.estimate(*change(*xy), estimator="infonce", **QUICK)
     assert what in raised.value.what
     assert raised.value.how
+
+
+def test_nothing_is_trained_with_a_critic_that_cannot_see_the_data(xy, monkeypatch):
+    monkeypatch.setattr("mibench.api.estimate.engine.execute", None)
+    with pytest.raises(mibench.UsageError, match="sees words"):
+        mibench.estimate(*xy, critic="embedding", **QUICK)
 
 
 @pytest.fixture
@@ -224,6 +230,12 @@ def test_the_table_says_what_the_numbers_are(files):
         (["data.npz", "--unit", "bit"], "Unknown unit", "bits"),
         (["data.npz", "--lr", "0"], "lr must be positive", "above 0"),
         (["data.npz", "-c", "jiont"], "Unknown critic", "joint"),
+        (["data.npz", "-c", "embedding"], "'embedding' sees words", "separable"),
+        (["data.npz", "-c", "joint,bilinear"], "one critic, and 2 are given", "Give one critic"),
+        (["data.npz", "-n", "4,8"], "one n, and 2 are given", "Give one n"),
+        (["data.npz", "--schedule", "constnt"], "Unknown schedule", "constant"),
+        (["data.npz", "--precision", "tf32", "--device", "cpu"], "tf32 needs a CUDA device", "float32"),
+        (["data.npz", "--train", "0.9"], "leave a part empty", "below 1"),
     ],
 )
 def test_mistakes_are_said_in_two_lines(words, what, how, files):

@@ -1,4 +1,4 @@
-"""The regression test of estimator bias: the runs of a baseline, done anew."""
+"""The regression test of estimator bias: the runs of a baseline, done again."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from mibench.analysis import regression
 from mibench.analysis.cells import CELL
 from mibench.analysis.regression import ALPHA, CANNOT_DETECT, TOLERANCE_NATS, Cell, Verdict
 from mibench.analysis.significance import seeds_needed
+from mibench.api.compare import check_alpha
 from mibench.api.freezing import cells_of, failures_of, made_with, plan_of, unlike
 from mibench.api.plan import Plan
 from mibench.api.run import execute
@@ -31,8 +32,8 @@ class Check:
 
     Attributes:
         baseline: its name or file.
-        verdicts: one a cell.
-        tolerance: a change of at most so many nats is none.
+        verdicts: one per cell.
+        tolerance: changes up to this many nats do not count.
         alpha: the probability of a false alarm.
         differs: what is not as it was when the baseline was made; where nothing is, every number must be the
             same.
@@ -93,13 +94,13 @@ def check(
     alpha: float | str = ALPHA,
     device: str = "auto",
 ) -> Check:
-    """Run the cells of a baseline anew and compare them with it, seed by seed.
+    """Run the cells of a baseline again and compare them with it, seed by seed.
 
         assert mibench.check("baseline.json").fine
 
     Args:
         baseline: a file that `mibench check --save` made, or the name of a shipped one: "reference".
-        tolerance: a change of at most so many nats is none.
+        tolerance: changes up to this many nats do not count.
         alpha: the probability that anything is called changed where nothing is.
         device: "auto", "cpu", "cuda" or "cuda:1".
 
@@ -115,7 +116,7 @@ def check(
 
 @contextmanager
 def as_made(frozen: Baseline) -> Iterator[None]:
-    """Let torch have as many threads as when a baseline was made: sums may depend on their number."""
+    """Give torch the number of threads with which a baseline was made: sums may depend on it."""
     before, then = torch.get_num_threads(), frozen.made_with.get("threads")
     torch.set_num_threads(then if isinstance(then, int) and then > 0 else before)
     try:
@@ -126,12 +127,10 @@ def as_made(frozen: Baseline) -> Iterator[None]:
 
 def limits_of(tolerance: float | str, alpha: float | str) -> tuple[float, float]:
     """Return tolerance and alpha, or raise a UsageError."""
-    nats, level = real_number(tolerance, "tolerance"), real_number(alpha, "alpha")
+    nats = real_number(tolerance, "tolerance")
     if nats < 0:
         raise UsageError(f"tolerance must not be negative, and {nats:g} is.", "Give it in nats, as 0.02.")
-    if not 0 < level < 1:
-        raise UsageError(f"alpha must lie between 0 and 1, not {level:g}.", "0.01 is usual.")
-    return nats, level
+    return nats, check_alpha(alpha, usual="0.01")
 
 
 def judge(

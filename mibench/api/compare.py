@@ -4,42 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from mibench.analysis import comparison as results
 from mibench.analysis.comparison import ALPHA, Comparison
-from mibench.api.plan import OneOrMore, chosen_estimators
-from mibench.api.run import run
+from mibench.api.plan import plan_grid
+from mibench.api.run import run_plan
 from mibench.errors import UsageError
+from mibench.grid import GridArguments, OneOrMore, read, takes
 from mibench.registry import real_number
 
-DEFAULT_N = (64,)
-DEFAULT_SEEDS = 12
-"""So many that four estimators at five levels can be told apart: 30 tests at 0.05 need 11."""
 
-
+@takes(GridArguments)
 def compare(
     estimators: OneOrMore[str],
+    task: OneOrMore[str] | None = None,
     *,
     alpha: float | str = ALPHA,
-    n: OneOrMore[int | str] = DEFAULT_N,
-    seeds: OneOrMore[int | str] = DEFAULT_SEEDS,
     out: Path | str | None = None,
-    **grid_arguments: Any,  # noqa: ANN401 - those of `mibench.run`
+    rerun: str = "never",
+    **settings: Unpack[GridArguments],
 ) -> Comparison:
     """Run estimators on the same data and compare them pair by pair.
 
         compared = mibench.compare(["infonce", "nwj"], dim=20, mi=[2, 4], seeds=12)
         compared.cells, compared.pairs
 
-    The arguments are those of `mibench.run`, but that n is 64 and there are 12 seeds.
+    Args:
+        estimators: names of two or more, such as `"infonce,nwj"` or `["infonce", "nce[k=5]"]`.
+        {settings}
+        alpha: the probability of any false difference.
+        out: folder of a results store; what is finished there is not run again. None keeps nothing.
+        rerun: which runs of the store are repeated: "never", "failed" or "all", as in `mibench.run`.
 
     Raises:
         UsageError: fewer than two estimators, an alpha outside (0, 1), and what `mibench.run` raises.
     """
     level = check_alpha(alpha)
-    check_several(choice.label for choice in chosen_estimators(estimators))
-    return results.compare(run(estimators, n=n, seeds=seeds, out=out, **grid_arguments), level)
+    planned = plan_grid(read("compare", {"estimator": estimators, "task": task, **settings}))
+    check_several(spec.estimator.label for spec in planned.specs)
+    return results.compare(run_plan(planned, out, rerun), level)
 
 
 def check_several(estimators: Iterable[str]) -> None:
@@ -51,9 +55,9 @@ def check_several(estimators: Iterable[str]) -> None:
         )
 
 
-def check_alpha(value: float | str) -> float:
+def check_alpha(value: float | str, usual: str = "0.05") -> float:
     """Return a level of significance, or raise a UsageError."""
     alpha = real_number(value, "alpha")
     if not 0 < alpha < 1:
-        raise UsageError(f"alpha must lie between 0 and 1, not {alpha:g}.", "0.05 is usual.")
+        raise UsageError(f"alpha must lie between 0 and 1, not {alpha:g}.", f"{usual} is usual.")
     return alpha

@@ -1,48 +1,36 @@
-"""The mutual information of one's own data: the `samples` protocol with every chosen estimator."""
+"""The mutual information of a user's own data: the `samples` protocol with every chosen estimator."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Unpack
 
-import numpy as np
 import pandas as pd
-import torch
-from numpy.typing import ArrayLike, NDArray
 
-from mibench import estimators, models
-from mibench.analysis.cells import CONFIDENCE
-from mibench.api.expand import Training, View, runs_of
-from mibench.api.plan import OneOrMore, check_memory, chosen_estimators, chosen_seeds, positive_rate
+from mibench import estimators
+from mibench.analysis.splits import summarise_splits, warnings
+from mibench.api.arrays import paired
+from mibench.api.expand import View, runs_of
+from mibench.api.plan import Plan, on_device, training_of
 from mibench.batch import Dims
-from mibench.engine import device as devices
 from mibench.engine.backends import Local, execute
 from mibench.engine.jobs import Outcome, PackJob
-from mibench.engine.plan import Pack, packs
+from mibench.engine.plan import Pack
 from mibench.engine.protocols import registry as protocols
 from mibench.engine.protocols.samples import Samples
 from mibench.engine.sources import Rows
 from mibench.errors import UsageError
-from mibench.registry import whole_number
-from mibench.spec import RunSpec
+from mibench.grid import FitArguments, Grid, OneOrMore, read, takes
+from mibench.registry import Choice
 from mibench.tasks.pair import of_rows
 
-if TYPE_CHECKING:
-    from mibench.registry import Choice
-
-DEFAULT_ESTIMATORS = ("infonce", "nwj", "mine", "smile")
-DEFAULT_SEEDS = 5
-DEFAULT_STEPS = 2000
+TRAIN, VALIDATION = 0.6, 0.2
 
 LARGEST_N = 500
-BATCHES_A_PART = 4
-"""The default n is the largest of which the smallest part has so many batches, for ceilings grow with it."""
-
-NEAR_CEILING = 0.85
-SHUFFLED_NATS = 0.1
-"""Shuffled data that read so far from 0, and whose interval leaves it out, say that something is wrong."""
+BATCHES_PER_PART = 4
+"""The default n is the largest of which the smallest part has this many batches: ceilings grow with n."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +38,14 @@ class Estimates:
     """Estimates of one data set.
 
     Attributes:
-        table: a row an estimator: `estimate_nats` (mean over splits and seeds of the value on the test part),
-            its interval `low_nats` to `high_nats`, `ceiling_nats`, `train_nats` and `validation_nats` (the
-            same read-out on what the critic was fitted and selected on), `shuffled_nats` with
+        table: one row per estimator: `estimate_nats` (mean over splits and seeds of the value on the test
+            part), its interval `low_nats` to `high_nats`, `ceiling_nats`, `train_nats` and `validation_nats`
+            (the same estimate on what the model was fitted and selected on), `shuffled_nats` with
             `shuffled_low_nats` and `shuffled_high_nats` (the same with y shuffled: should be about 0), `runs`
             and `failed` of both kinds.
-        runs: a row a run: estimator, seed, shuffled, estimate, status, message.
+        runs: one row per run: estimator, seed, shuffled, estimate, status, message.
         n: size of the score matrix.
-        rows: how many pairs there are, `parts` of them for training, validation and test.
+        rows: number of pairs, `parts` of them for training, validation and test.
         warnings: what a reader of the table must know.
     """
 
@@ -73,264 +61,118 @@ class Estimates:
 class Estimation:
     """Data and settings that have been checked: what `estimate` runs."""
 
-    specs: tuple[RunSpec, ...]
+    plan: Plan
     source: Rows
     protocol: Samples
     n: int
-    device: torch.device
-    device_message: str
 
-    def packs(self, specs: Sequence[RunSpec]) -> list[Pack]:
-        """Return the packs in which runs train."""
-        return packs(specs, devices.budget_bytes(self.device), self.source)
+    def packs(self) -> list[Pack]:
+        """Return the packs in which the runs train."""
+        return self.plan.packs(source=self.source)
 
 
-def estimate(x: Any, y: Any, estimator: OneOrMore[str] = DEFAULT_ESTIMATORS, **settings: Any) -> Estimates:  # noqa: ANN401
-    """Estimate the mutual information of x and y, arrays or tensors with a row a pair.
+@takes(FitArguments)
+def estimate(
+    x: Any,  # noqa: ANN401 - what numpy or torch can read
+    y: Any,  # noqa: ANN401
+    estimator: OneOrMore[str] | None = None,
+    *,
+    train: float = TRAIN,
+    validation: float = VALIDATION,
+    shuffle: bool = True,
+    **settings: Unpack[FitArguments],
+) -> Estimates:
+    """Estimate the mutual information of x and y, arrays or tensors with one row per pair.
 
         found = mibench.estimate(x, y)
         found.table, found.warnings
 
     Every column is centred and scaled to unit variance, which leaves the mutual information as it is. Each
-    seed splits the rows anew into train, validation and test; a critic is trained with early stopping and
-    read out from the test part. The interval is Student's at 95% over the seeds, with the variance corrected
+    seed splits the rows anew into train, validation and test; a model is trained with early stopping and
+    evaluated on the test part. The interval is Student's at 95% over the seeds, with the variance corrected
     for splits that share rows (Nadeau & Bengio 2003, Machine Learning 52):
-    s^2 (1/J + test/(train + validation)) for J splits. It is an interval for what the estimator reads at this
+    s^2 (1/J + test/(train + validation)) for J splits. It is an interval for what the estimator gives at this
     n, which can lie below the truth.
 
     Args:
         x: rows of numbers, (rows, columns) or (rows,).
         y: the same number of rows.
-        estimator: names with options (infonce, nwj, mine, smile).
-        settings: `n` (a quarter of the smallest part, at most 500), `critic` ("separable"), `seeds` (5, each
-            with a split of its own), `steps` (2000 at most), `lr` (5e-4), `train` and `validation` (shares:
-            0.6 and 0.2), `shuffle` (whether to check with y shuffled: True), `device` ("auto").
+        {settings}
+        train: share of the rows on which models are trained.
+        validation: share of the rows that decide when to stop; the rest is the test part.
+        shuffle: whether to check with y shuffled.
 
     Raises:
         UsageError: values that are not finite numbers, constant columns, x and y of different length, too few
             rows, and what `mibench.run` raises.
     """
-    return run(prepare(x, y, estimator, **settings))
+    grid = read("estimate", {"estimator": estimator, **settings})
+    return run(prepare(x, y, grid, train=train, validation=validation, shuffle=shuffle))
 
 
 def prepare(
-    x: Any,  # noqa: ANN401 - whatever numpy or torch make an array of
+    x: Any,  # noqa: ANN401
     y: Any,  # noqa: ANN401
-    estimator: OneOrMore[str] = DEFAULT_ESTIMATORS,
+    grid: Grid,
     *,
-    n: int | str | None = None,
-    critic: str | None = None,
-    seeds: OneOrMore[int | str] = DEFAULT_SEEDS,
-    steps: int | str = DEFAULT_STEPS,
-    lr: float | str | None = None,
-    train: float = 0.6,
-    validation: float = 0.2,
+    train: float | str = TRAIN,
+    validation: float | str = VALIDATION,
     shuffle: bool = True,
-    device: str = "auto",
 ) -> Estimation:
     """Check data and settings; nothing is trained. For the arguments see `estimate`."""
-    columns = {"x": _numbers(x, "x"), "y": _numbers(y, "y")}
-    rows = {name: len(values) for name, values in columns.items()}
-    if rows["x"] != rows["y"]:
-        raise UsageError(
-            f"x has {rows['x']} rows, y has {rows['y']}.", "Give one row of x and one of y for each pair."
-        )
-    side_x, side_y = (_standardised(values, name) for name, values in columns.items())
-    chosen = protocols.choose("samples", size=rows["x"], train=train, validation=validation)
-    protocol = protocols.make(chosen)
+    side_x, side_y = paired(x, y)
+    followed = protocols.choose("samples", size=len(side_x), train=train, validation=validation)
+    protocol = protocols.make(followed)
     assert isinstance(protocol, Samples)
-    size = (
-        max(2, min(LARGEST_N, min(protocol.parts) // BATCHES_A_PART))
-        if n is None
-        else whole_number(n, "n", 2)
-    )
-    count = whole_number(steps, "steps", least=1)
-    protocol.check(size, count)
-    names = chosen_estimators(estimator)
-    source = Rows(
-        {
-            _choice(rows["x"], shuffled): (side_x, side_y, shuffled)
-            for shuffled in (False, True)[: 1 + shuffle]
-        }
-    )
-    views = [
-        View(choice, None, Dims(side_x.shape[1], side_y.shape[1]), of_rows(*rows))
-        for choice, rows in source.data.items()
-    ]
-    training = Training(
-        None if critic is None else [models.registry.choose(critic)],
-        count,
-        positive_rate(lr),
-        None,
-        "float32",
-    )
-    specs = runs_of(names, views, chosen, [size], chosen_seeds(seeds), training)
-    where, message = devices.resolve(device)
-    prepared = Estimation(tuple(specs), source, protocol, size, where, message)
-    check_memory(prepared.packs(prepared.specs), where)
-    return prepared
+    largest = max(2, min(LARGEST_N, min(protocol.parts) // BATCHES_PER_PART))
+    n = _only("n", grid.n) if grid.n else largest
+    chosen = [estimators.registry.choose(name) for name in grid.estimator]
+    kinds = (False, True) if shuffle else (False,)
+    source = Rows({_choice(len(side_x), shuffled): (side_x, side_y, shuffled) for shuffled in kinds})
+    dims = Dims(side_x.shape[1], side_y.shape[1])
+    views = [View(choice, None, dims, of_rows(*rows)) for choice, rows in source.data.items()]
+    specs = runs_of(chosen, views, followed, [n], grid.seeds, training_of(grid))
+    return Estimation(on_device(specs, grid.device, source), source, protocol, n)
 
 
 def _choice(rows: int, shuffled: bool) -> Choice:
-    """Return what stands for the data in a run's identity: their number alone.
+    """Return what stands for the data in a run's identity: the number of rows alone.
 
     So rounding and the scale of the columns leave the splits as they are.
     """
-    return Choice(
-        "data", 1, (("rows", rows), ("shuffled", shuffled)), "data, y shuffled" if shuffled else "data"
-    )
+    label = "data, y shuffled" if shuffled else "data"
+    return Choice("data", 1, (("rows", rows), ("shuffled", shuffled)), label)
+
+
+def _only(name: str, values: tuple[Any, ...]) -> Any:  # noqa: ANN401
+    if len(values) > 1:
+        raise UsageError(f"An estimate has one {name}, and {len(values)} are given.", f"Give one {name}.")
+    return values[0]
 
 
 def run(prepared: Estimation, report: Callable[[float], None] = lambda work: None) -> Estimates:
-    """Run what was prepared; `report` is told of the work done, as the packs' `work` counts it."""
-    jobs = [PackJob(pack.trainings, pack.source) for pack in prepared.packs(prepared.specs)]
-    done = execute(jobs, Local(prepared.device), report)
+    """Run what was prepared; `report` is called with the work done, as the packs' `work` counts it."""
+    jobs = [PackJob(pack.trainings, pack.source) for pack in prepared.packs()]
+    done = execute(jobs, Local(prepared.plan.device), report)
     outcomes = {outcome.spec: outcome for pack in done for outcome in pack}
-    runs = pd.DataFrame([_row(outcomes[spec]) for spec in prepared.specs])
-    table = pd.DataFrame(
-        [_summary(str(label), group, prepared) for label, group in runs.groupby("estimator", sort=False)]
-    )
-    return Estimates(
-        table, runs, prepared.n, prepared.protocol.size, prepared.protocol.parts, _warnings(table, runs)
-    )
+    runs = pd.DataFrame([_row(outcomes[spec]) for spec in prepared.plan.specs])
+    parts = prepared.protocol.parts
+    table = summarise_splits(runs, parts[2] / (parts[0] + parts[1]))
+    return Estimates(table, runs, prepared.n, prepared.protocol.size, parts, warnings(table, runs))
 
 
 def _row(outcome: Outcome) -> dict[str, Any]:
-    readout = outcome.readout
+    spec, readout = outcome.spec, outcome.readout
+    ceiling = estimators.registry.make(spec.estimator).ceiling(spec.n)
     return {
-        "estimator": outcome.spec.estimator.label,
-        "seed": outcome.spec.seed,
-        "shuffled": dict(outcome.spec.task.options)["shuffled"],
+        "estimator": spec.estimator.label,
+        "seed": spec.seed,
+        "shuffled": dict(spec.task.options)["shuffled"],
         "estimate_nats": readout.estimate if readout else math.nan,
         "train_nats": readout.train if readout else math.nan,
         "validation_nats": readout.validation if readout else math.nan,
+        "ceiling_nats": math.nan if ceiling is None else ceiling,
         "best_step": readout.best_step if readout else None,
         "status": outcome.status,
         "message": outcome.message,
     }
-
-
-def _summary(label: str, runs: pd.DataFrame, prepared: Estimation) -> dict[str, Any]:
-    own, shuffled = runs[~runs["shuffled"]], runs[runs["shuffled"]]
-    train, validation, test = prepared.protocol.parts
-    share = test / (train + validation)
-    value, low, high = interval(own["estimate_nats"].dropna().to_numpy(dtype=float), share)
-    zero, zero_low, zero_high = interval(shuffled["estimate_nats"].dropna().to_numpy(dtype=float), share)
-    ceiling = estimators.get(label).ceiling(prepared.n)
-    return {
-        "estimator": label,
-        "estimate_nats": value,
-        "low_nats": low,
-        "high_nats": high,
-        "ceiling_nats": math.nan if ceiling is None else ceiling,
-        "train_nats": own["train_nats"].mean(),
-        "validation_nats": own["validation_nats"].mean(),
-        "shuffled_nats": zero,
-        "shuffled_low_nats": zero_low,
-        "shuffled_high_nats": zero_high,
-        "runs": len(runs),
-        "failed": int((runs["status"] != "ok").sum()),
-    }
-
-
-def interval(values: NDArray[np.float64], share: float) -> tuple[float, float, float]:
-    """Return the mean of values over J random splits, and its 95% interval, corrected for rows in common.
-
-    `share` is the ratio of test rows to the others. Reference: Nadeau & Bengio 2003, Machine Learning 52.
-    """
-    from scipy import stats  # takes a second to import
-
-    if len(values) < 2:
-        only = float(values[0]) if len(values) else math.nan
-        return only, math.nan, math.nan
-    mean, spread = float(values.mean()), float(values.std(ddof=1))
-    quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
-    half = quantile * spread * math.sqrt(1 / len(values) + share)
-    return mean, mean - half, mean + half
-
-
-def _warnings(table: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
-    found = []
-    for row in table.to_dict("records"):
-        name = row["estimator"]
-        if row["estimate_nats"] > NEAR_CEILING * row["ceiling_nats"]:
-            found.append(
-                f"{name} reads {row['estimate_nats']:.2f} nats, within 15% of its ceiling of "
-                f"{row['ceiling_nats']:.2f} at this n: the truth may be far above. "
-                "More samples allow a larger n."
-            )
-        beside = row["shuffled_low_nats"] > 0 or row["shuffled_high_nats"] < 0
-        if beside and abs(row["shuffled_nats"]) > SHUFFLED_NATS:
-            found.append(
-                f"{name} reads {row['shuffled_nats']:.2f} nats where y were shuffled and the truth is 0: "
-                "do not trust its value here."
-            )
-    found += _nothing_found(runs[~runs["shuffled"]])
-    failed = runs[runs["status"] != "ok"]
-    if len(failed):
-        found.append(
-            f"{len(failed)} of {len(runs)} runs failed and are in no value: {failed['message'].iloc[0]}."
-        )
-    if (runs.groupby("estimator")["seed"].nunique() < 2).all():
-        found.append("One seed gives no interval: give two or more.")
-    return found
-
-
-def _nothing_found(runs: pd.DataFrame) -> list[str]:
-    """Say in how many splits of each estimator a constant critic was kept."""
-    constant = [
-        f"{label} ({int((group['best_step'] == 0).sum())} of {len(group)} splits)"
-        for label, group in runs.groupby("estimator", sort=False)
-        if (group["best_step"] == 0).any()
-    ]
-    if not constant:
-        return []
-    why = "since no critic was better on validation than a constant one, which reads 0"
-    return [f"No dependence was found, {why}: {', '.join(constant)}."]
-
-
-def _numbers(values: Any, name: str) -> NDArray[np.float64]:  # noqa: ANN401
-    """Return rows of finite numbers, (rows, columns)."""
-    if isinstance(values, torch.Tensor):
-        values = values.detach().cpu().numpy()
-    try:
-        array = np.asarray(values if isinstance(values, pd.DataFrame) else _plain(values), dtype=np.float64)
-    except (TypeError, ValueError):
-        raise UsageError(
-            f"{name} has values that are not numbers.",
-            "Give numbers alone; leave out or encode other columns.",
-        ) from None
-    if array.ndim == 1:
-        array = array[:, None]
-    if array.ndim != 2 or 0 in array.shape:
-        raise UsageError(
-            f"{name} has the shape {array.shape}.", "Give rows and columns: reshape to (rows, columns)."
-        )
-    bad = np.argwhere(~np.isfinite(array))
-    if len(bad):
-        row, column = bad[0]
-        raise UsageError(
-            f"{name} has {len(bad)} values that are NaN or infinite, first in row {row}, column {column}.",
-            "Drop those rows, or fill them in.",
-        )
-    return array
-
-
-def _plain(values: ArrayLike) -> ArrayLike:
-    """Refuse what numpy would take for numbers though it is not: texts and complex values."""
-    kind = np.asarray(values).dtype.kind
-    if kind not in "biuf":
-        raise TypeError(kind)
-    return values
-
-
-def _standardised(values: NDArray[np.float64], name: str) -> torch.Tensor:
-    """Return columns of mean 0 and variance 1."""
-    values = values / np.maximum(np.abs(values).max(0), np.finfo(float).tiny)  # or squares could overflow
-    spread = values.std(0)
-    constant = np.flatnonzero((values.min(0) == values.max(0)) | (spread == 0))
-    if len(constant):
-        raise UsageError(
-            f"Column {constant[0]} of {name} is constant.", "Leave it out: it can have no information."
-        )
-    return torch.from_numpy((values - values.mean(0)) / spread)

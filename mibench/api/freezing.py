@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import platform
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import torch
-
-import mibench
 from mibench import encoders, estimators, models, tasks
-from mibench.api import plan as planning
-from mibench.api.plan import Plan
+from mibench.api import fingerprint
+from mibench.api.plan import Plan, on_device, plan_grid
 from mibench.engine.protocols import registry as protocols
+from mibench.engine.sources import pair_of
 from mibench.errors import UsageError
+from mibench.grid import SETTINGS, defaults, one_of, read, values_of
 from mibench.registry import Choice, Registry, real_number, whole_number
 from mibench.reports.tables import setting
 from mibench.spec import PRECISIONS, SCHEDULES, Fit, RunSpec
@@ -32,42 +27,18 @@ _REGISTRIES: dict[str, Registry[Any]] = {
     "protocol": protocols,
 }
 
-_AROUND = ("api", "commands", "store", "analysis", "reports", "baselines")
-"""Folders of the package that make no numbers: a baseline is of the same sources whatever is in them."""
 
-_BELOW = (
-    "batch.py",
-    "convolution.py",
-    "geometry.py",
-    "networks.py",
-    "objectives.py",
-    "scores.py",
-    "seeding.py",
-    "spec.py",
-)
+def plan_to_freeze(given: Mapping[str, Any]) -> Plan:
+    """Return the plan of a grid whose settings are those given, and the rest as the reference has them.
 
-
-REFERENCE_GRID: dict[str, Any] = {
-    "critic": "separable[hidden=64]",
-    "n": 64,
-    "steps": 300,
-    "seeds": 16,
-}
-REFERENCE_TASK = "gaussian"
-REFERENCE_LEVELS: dict[str, Any] = {"dim": 5, "mi": (0.5, 1.5)}
-"""Large enough that every estimator learns something, small enough for a minute on two cores."""
-
-
-def grid_of(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of `plan` for a baseline: what is given, and the rest as the reference has it.
-
-    The reference's levels are of its task: they are left out where another task is given.
+    The reference is large enough that every estimator learns something, small enough for a minute on two
+    cores. Its true MI and dimension belong to its task: they are left out where another task is given.
     """
     own = [name for name, entry in estimators.registry.entries.items() if entry.origin == "mibench"]
-    levels = {} if "task" in given else REFERENCE_LEVELS
-    if "rho" in given:
-        levels = {key: value for key, value in levels.items() if key != "mi"}
-    return {"estimator": own, **REFERENCE_GRID, **levels, **given}
+    levels = {name for name, about in SETTINGS.items() if about.level}
+    unused = levels if "task" in given else {"mi"} if "rho" in given else set()
+    reference = {name: text for name, text in defaults("check").items() if name not in unused}
+    return plan_grid(read("plan", {"estimator": own, **reference, **given}))
 
 
 def freeze(planned: Plan, records: Iterable[Record]) -> Baseline:
@@ -92,7 +63,7 @@ def plan_of(frozen: Baseline, name: str, device: str) -> Plan:
     specs = [replace(first, seed=seed) for first in firsts for seed in frozen.seeds]
     if len(set(specs)) < len(specs):
         raise UsageError(f"The baseline {name} has a cell twice.", "Delete one of the two lines.")
-    return planning.on_device(specs, device)
+    return on_device(specs, device)
 
 
 def agree(frozen: Plan, given: Mapping[str, Any], name: str) -> None:
@@ -102,42 +73,26 @@ def agree(frozen: Plan, given: Mapping[str, Any], name: str) -> None:
     """
     if not given:
         return
-    there = _facets(frozen.specs)
-    own: dict[str, Any] = {"n": there["n"], "steps": max(there["steps"])}  # they have to go with the others
-    if there["task"] != {REFERENCE_TASK}:
+    there = _values(frozen.specs)
+    own: dict[str, Any] = {"n": there["n"], "steps": max(filter(None, there["steps"]), default=None)}
+    if there["task"] != {defaults("check")["task"]}:
         own["task"] = sorted(there["task"])
-    asked = _facets(planning.plan(**grid_of({**own, **given})).specs)
-    for facet in given:
-        if asked[facet] != there[facet]:
+    asked = _values(plan_to_freeze({**own, **given}).specs)
+    for key in given:
+        if asked[key] != there[key]:
             raise UsageError(
-                f"The baseline {name} is of another grid: {facet} is {_listed(there[facet])} in it, "
-                f"{_listed(asked[facet])} here.",
+                f"The baseline {name} is of another grid: {key} is {_listed(there[key])} in it, "
+                f"{_listed(asked[key])} here.",
                 "Leave the grid to the baseline, or make another one of this grid with --save.",
             )
 
 
-def _facets(specs: Iterable[RunSpec]) -> dict[str, set[Any]]:
-    """Return the values of each argument of `plan` in a grid."""
+def _values(specs: Iterable[RunSpec]) -> dict[str, set[Any]]:
+    """Return the values of each setting in a grid."""
     found: dict[str, set[Any]] = {}
     for spec in specs:
-        task, protocol = dict(spec.task.options), dict(spec.protocol.options)
-        values = {
-            "estimator": spec.estimator.label,
-            "task": spec.task.name,
-            **{key: task.get(key) for key in ("dim", "mi", "rho", "data")},
-            "encoder": None if spec.encoder is None else spec.encoder.label,
-            "critic": None if spec.fit is None else spec.fit.model.label,
-            "protocol": spec.protocol.label,
-            "samples": protocol.get("size"),
-            "n": spec.n,
-            "steps": None if spec.fit is None else spec.fit.steps,
-            "seeds": spec.seed,
-            "lr": None if spec.fit is None else spec.fit.lr,
-            "schedule": None if spec.fit is None else spec.fit.schedule,
-            "precision": None if spec.fit is None else spec.fit.precision,
-        }
-        for key, value in values.items():
-            found.setdefault(key, set()).add(value)
+        for name, value in values_of(spec).items():
+            found.setdefault(name, set()).add(value)
     return found
 
 
@@ -158,7 +113,7 @@ def cells_of(specs: Iterable[RunSpec]) -> list[list[RunSpec]]:
 
 
 def failures_of(records: Iterable[Record]) -> dict[int, str]:
-    """Return by its seed why each run failed that did."""
+    """Return by seed why runs failed."""
     return {record.seed: f"{record.status}: {record.message}" for record in records if record.status != "ok"}
 
 
@@ -179,8 +134,10 @@ def _spec(identity: Mapping[str, Any], name: str) -> RunSpec:
             seed=0,
             fit=_fit(identity) if "critic" in identity else None,
         )
-        estimators.registry.make(spec.estimator).check(spec.n)
-        protocols.make(spec.protocol).check(spec.n, 0 if spec.fit is None else spec.fit.steps)
+        pair = pair_of(spec.task) if spec.encoder is None else None
+        estimators.registry.make(spec.estimator).check(spec.n, pair)
+        if spec.fit is not None:
+            protocols.make(spec.protocol).check(spec.n, spec.fit.steps)
     except UsageError as error:
         raise UsageError(f"The baseline {name} cannot be run here. {error.what}", error.how) from error
     except (KeyError, TypeError, AttributeError) as error:
@@ -202,16 +159,15 @@ def _fit(identity: Mapping[str, Any]) -> Fit:
         _choice(models.registry, identity["critic"]),
         whole_number(identity["steps"], "steps", least=1),
         real_number(identity["lr"], "lr"),
-        planning.one_of(identity["schedule"], "schedule", SCHEDULES),
-        planning.one_of(identity["precision"], "precision", PRECISIONS),
+        one_of(identity["schedule"], "schedule", SCHEDULES),
+        one_of(identity["precision"], "precision", PRECISIONS),
     )
 
 
 def _choice(registry: Registry[Any], identity: Mapping[str, Any]) -> Choice:
-    options = identity["options"]
-    nothing = ",".join(f"{key}=none" for key, value in options.items() if value is None)
-    # By keyword, None would ask for the default.
-    return registry.choose(f"{identity['name']}[{nothing}]", **options)
+    """Return the choice that an identity describes, with the version that there is here."""
+    there = Choice(identity["name"], 0, tuple(identity["options"].items()), "")
+    return registry.describe(registry.make(there))
 
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
@@ -228,7 +184,7 @@ def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]
 
 
 def unlike(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """Return in words the items of a baseline that are others here."""
+    """Return in words which items of a baseline are different here."""
     return [
         f"{key} {_word(there.get(key, 'missing'))} in the baseline, {_word(here.get(key, 'missing'))} here"
         for key in sorted({*there, *here})
@@ -238,52 +194,17 @@ def unlike(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
 
 def made_with(planned: Plan) -> dict[str, Any]:
     """Return versions, machine and sources: where all are the same, so must be the numbers of a plan."""
-    device = planned.device
-    on_cuda = device.type == "cuda"
-    return {
-        "mibench": mibench.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
-        "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name(device) if on_cuda else device.type,
-        "sources": _sources(planned.specs),
-    }
-
-
-def _processor() -> str:
-    """Return the processor's model, and which of its instructions torch uses."""
-    model, information = platform.processor(), Path("/proc/cpuinfo")
-    if information.is_file():
-        lines = information.read_text("utf-8", errors="replace").splitlines()
-        models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-        model = next(models, model)
-    return f"{model or 'unknown'}, {torch.backends.cpu.get_cpu_capability()}"
-
-
-def _names(spec: RunSpec) -> Iterator[tuple[str, str]]:
-    yield "estimator", spec.estimator.name
-    yield "task", spec.task.name
-    yield "protocol", spec.protocol.name
-    if spec.encoder is not None:
-        yield "encoder", spec.encoder.name
-    if spec.fit is not None:
-        yield "critic", spec.fit.model.name
-
-
-def _sources(specs: Iterable[RunSpec]) -> str:
-    """Return the beginning of the sha256 of the source files that make the numbers, plug-ins included."""
-    folder = Path(mibench.__file__).parent
-    own = (path for path in folder.glob("*/**/*.py") if path.relative_to(folder).parts[0] not in _AROUND)
-    chosen = {(kind, name) for spec in specs for kind, name in _names(spec)}
+    chosen = {(kind, choice.name) for spec in planned.specs for kind, choice in _choices(spec)}
     modules = {_REGISTRIES[kind].load(name).__module__ for kind, name in chosen}
-    used = {
-        *own,
-        *(folder / name for name in _BELOW),
-        *(Path(sys.modules[m].__file__ or "") for m in modules),
-    }
-    digest = hashlib.sha256()
-    for path in sorted(used):
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
+    return fingerprint.made_with(planned.device, modules)
+
+
+def _choices(spec: RunSpec) -> Iterator[tuple[str, Choice]]:
+    """Yield what a run is made of, by kind."""
+    yield "estimator", spec.estimator
+    yield "task", spec.task
+    yield "protocol", spec.protocol
+    if spec.encoder is not None:
+        yield "encoder", spec.encoder
+    if spec.fit is not None:
+        yield "critic", spec.fit.model

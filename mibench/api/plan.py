@@ -1,11 +1,11 @@
-"""From what a user says to a grid of runs that has been checked."""
+"""From settings to a grid of runs that has been checked."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Unpack
 
 from mibench import encoders, estimators, models, tasks
 from mibench.api.expand import Training, runs_of, views_of
@@ -13,18 +13,14 @@ from mibench.engine import device as devices
 from mibench.engine.plan import Pack, packs
 from mibench.engine.protocols import registry as protocols
 from mibench.engine.sources import Source
-from mibench.errors import UsageError, unknown
-from mibench.registry import Choice, Registry, parse, real_number, split_names, whole_number
-from mibench.spec import PRECISIONS, SCHEDULES, RunSpec
+from mibench.errors import UsageError
+from mibench.grid import SETTINGS, Grid, GridArguments, OneOrMore, read, takes
+from mibench.registry import Choice, Registry, parse
+from mibench.spec import RunSpec
 
 if TYPE_CHECKING:
     import torch
 
-T = TypeVar("T")
-OneOrMore: TypeAlias = T | Iterable[T]
-
-DEFAULT_N = (16, 32, 64, 128)
-DEFAULT_SEEDS = 3
 NO_ENCODER = "none"
 """What users type for no encoder."""
 
@@ -47,140 +43,84 @@ class Plan:
         return packs(self.specs if specs is None else specs, devices.budget_bytes(self.device), source)
 
 
+@takes(GridArguments)
 def plan(
-    estimator: OneOrMore[str] = "infonce",
-    task: OneOrMore[str] = "gaussian",
-    *,
-    dim: OneOrMore[int | str] | None = None,
-    mi: OneOrMore[float | str] | None = None,
-    rho: OneOrMore[float | str] | None = None,
-    data: OneOrMore[str] | None = None,
-    encoder: OneOrMore[str] | None = None,
-    n: OneOrMore[int | str] = DEFAULT_N,
-    critic: OneOrMore[str] | None = None,
-    protocol: OneOrMore[str] | None = None,
-    samples: OneOrMore[int | str] | None = None,
-    steps: int | str | None = None,
-    seeds: OneOrMore[int | str] = DEFAULT_SEEDS,
-    lr: float | str | None = None,
-    schedule: str | None = None,
-    precision: str = "float32",
-    device: str = "auto",
+    estimator: OneOrMore[str] | None = None,
+    task: OneOrMore[str] | None = None,
+    **settings: Unpack[GridArguments],
 ) -> Plan:
-    """Check a grid and return its plan; nothing is trained or written. For the arguments see `run`.
+    """Check a grid and return its plan; nothing is trained or written.
+
+    Args:
+        {settings}
 
     Raises:
-        UsageError: whatever is wrong with the arguments, the first of it.
+        UsageError: the first argument that is not allowed.
     """
-    chosen = chosen_estimators(estimator)
-    levels = {
-        key: _given(value, key)
-        for key, value in {"dim": dim, "mi": mi, "rho": rho}.items()
-        if value is not None
-    }
-    if data is not None:  # paths, which may hold commas
-        levels["data"] = _some([data] if isinstance(data, str) else list(data), "data")
-    views = views_of(
-        _some([choice for name in _names(task) for choice in _levels(name, levels)], "task"),
-        None if encoder is None else chosen_encoders(encoder),
-    )
-    ns = _some([whole_number(value, "n", least=2) for value in _items(n)], "n")
-    for choice in dict.fromkeys(view.task for view in views):
-        for size in ns:
-            tasks.registry.make(choice).check(size)
-    training = Training(
-        None if critic is None else _chosen(models.registry, critic),
-        None if steps is None else whole_number(steps, "steps", least=1),
-        positive_rate(lr),
-        None if schedule is None else one_of(schedule, "schedule", SCHEDULES),
-        one_of(precision, "precision", PRECISIONS),
-    )
+    return plan_grid(read("plan", {"estimator": estimator, "task": task, **settings}))
+
+
+def plan_grid(grid: Grid) -> Plan:
+    """Return the plan of a grid that has been read.
+
+    Raises:
+        UsageError: the first thing that is wrong with it.
+    """
+    chosen = _chosen(estimators.registry, grid.estimator)
+    views = views_of([choice for name in grid.task for choice in _levels(name, grid)], _encoders(grid))
+    for choice, n in itertools.product(dict.fromkeys(view.task for view in views), grid.n):
+        tasks.registry.make(choice).check(n)
+    training = training_of(grid)
     specs: list[RunSpec] = []
-    for followed in _protocols(protocol, samples, mi):
-        specs += runs_of(chosen, views, followed, ns, chosen_seeds(seeds), training)
-    return on_device(list(dict.fromkeys(specs)), device)
+    for followed in _protocols(grid):
+        specs += runs_of(chosen, views, followed, grid.n, grid.seeds, training)
+    return on_device(list(dict.fromkeys(specs)), grid.device)
 
 
-def on_device(specs: Sequence[RunSpec], device: str) -> Plan:
+def training_of(grid: Grid) -> Training:
+    """Return how the models of a grid are trained, as far as the user says."""
+    given = _chosen(models.registry, grid.critic) or None
+    return Training(given, grid.steps, grid.lr, grid.schedule, grid.precision)
+
+
+def on_device(specs: Sequence[RunSpec], device: str, source: Source | None = None) -> Plan:
     """Return the plan of runs on a device.
 
     Raises:
-        UsageError: the device is not here, cannot hold a run, or has not its precision.
+        UsageError: the device is not here, cannot hold a run, or lacks its precision.
     """
     chosen, message = devices.resolve(device)
     if chosen.type != "cuda" and any(spec.fit and spec.fit.precision == "tf32" for spec in specs):
         raise UsageError(f"precision tf32 needs a CUDA device, not {chosen}.", "Give --precision float32.")
     planned = Plan(tuple(specs), chosen, message)
-    check_memory(planned.packs(), chosen)
+    check_memory(planned.packs(source=source), chosen)
     return planned
 
 
-def chosen_estimators(names: OneOrMore[str]) -> list[Choice]:
-    """Return the estimators of one or more texts of names.
-
-    Raises:
-        UsageError: there is none, or one is unknown.
-    """
-    return _chosen(estimators.registry, names)
+def _chosen(registry: Registry[Any], names: Sequence[str]) -> list[Choice]:
+    return [registry.choose(name) for name in names]
 
 
-def _chosen(registry: Registry[Any], names: OneOrMore[str]) -> list[Choice]:
-    return _some([registry.choose(name) for name in _names(names)], registry.kind)
+def _encoders(grid: Grid) -> list[Choice | None] | None:
+    """Return the encoders of a grid, of which "none" is None; None asks for each task's own."""
+    if not grid.encoder:
+        return None
+    return [None if name == NO_ENCODER else encoders.registry.choose(name) for name in grid.encoder]
 
 
-def _names(value: OneOrMore[str]) -> list[str]:
-    texts = [value] if isinstance(value, str) else list(value)
-    return [name for text in texts for name in split_names(text)]
-
-
-def _items(value: Any) -> list[Any]:  # noqa: ANN401 - a value, a text of values, or many of either
-    """Return the items of `4`, `"2,4"`, `[2, 4]` or `["2,4", "6"]`."""
-    if value is None:
-        return []
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",")]
-    if isinstance(value, Iterable):
-        return [item for part in value for item in _items(part)]
-    return [value]
-
-
-def _some(items: list[T], what: str) -> list[T]:
-    if not items:
-        raise UsageError(f"No {what} is given.", f"Give at least one {what}.")
-    return items
-
-
-def _given(value: Any, what: str) -> list[Any]:  # noqa: ANN401
-    """Return the items of a value, which may be left out (None) but not be an empty list."""
-    return [] if value is None else _some(_items(value), what)
-
-
-def one_of(value: str, what: str, allowed: Collection[str]) -> str:
-    """Return a value that is among those allowed, or raise a UsageError that names the nearest."""
-    if value not in allowed:
-        raise unknown(what, value, allowed, f"It is one of: {', '.join(allowed)}.")
-    return value
-
-
-def chosen_encoders(names: OneOrMore[str]) -> list[Choice | None]:
-    """Return the encoders of one or more texts of names; "none" is None."""
-    chosen = [None if name == NO_ENCODER else encoders.registry.choose(name) for name in _names(names)]
-    return _some(chosen, "encoder")
-
-
-def _protocols(protocol: OneOrMore[str] | None, samples: Any, mi: Any) -> list[Choice]:  # noqa: ANN401
+def _protocols(grid: Grid) -> list[Choice]:
     """Return the protocols at every size of the data set; a size alone asks for `samples`."""
-    names = _names(protocol) if protocol is not None else ["samples" if samples is not None else "stream"]
-    sizes, chosen = _given(samples, "samples"), []
-    for name in _some(names, "protocol"):
+    names = grid.protocol or (("samples",) if grid.samples else ("stream",))
+    chosen = []
+    for name in names:
         bare, _ = parse(name, "protocol")
         if bare == "samples":
-            chosen += [protocols.choose(name, size=size) for size in sizes or [None]]
-        elif bare == "staircase" and mi is not None:
-            chosen.append(protocols.choose(name, levels="/".join(map(str, _given(mi, "mi")))))
+            chosen += [protocols.choose(name, size=size) for size in grid.samples or [None]]
+        elif bare == "staircase" and grid.mi:
+            chosen.append(protocols.choose(name, levels="/".join(map(str, grid.mi))))
         else:
             chosen.append(protocols.choose(name))
-    if sizes and not any(choice.name == "samples" for choice in chosen):
+    if grid.samples and not any(choice.name == "samples" for choice in chosen):
         raise UsageError(
             f"samples are given, and the protocol is {', '.join(names)}.",
             "Give --protocol samples, or leave out --samples.",
@@ -188,38 +128,9 @@ def _protocols(protocol: OneOrMore[str] | None, samples: Any, mi: Any) -> list[C
     return chosen
 
 
-def positive_rate(lr: float | str | None) -> float | None:
-    """Return a learning rate, or raise a UsageError; None stands for the default."""
-    if lr is None:
-        return None
-    rate = real_number(lr, "lr")
-    if rate <= 0:
-        raise UsageError(f"lr must be positive, not {rate:g}.", "Give a learning rate above 0.")
-    return rate
-
-
-def chosen_seeds(value: OneOrMore[int | str]) -> list[int]:
-    """Return the seeds of `3` (0, 1, 2), `"2:5"` (2, 3, 4) or a list of them.
-
-    Raises:
-        UsageError: there is none, or one is no whole number.
-    """
-    return _some(_seeds(value), "seed")
-
-
-def _seeds(value: OneOrMore[int | str]) -> list[int]:
-    items = _items(value)
-    if len(items) == 1 and isinstance(items[0], str) and ":" in items[0]:
-        first, _, end = items[0].partition(":")
-        start = whole_number(first or 0, "first seed", least=0)
-        return list(range(start, whole_number(end, "end of the seeds", least=start + 1)))
-    if len(items) == 1 and (not isinstance(value, Iterable) or isinstance(items[0], str)):
-        return list(range(whole_number(items[0], "seeds", least=1)))
-    return [whole_number(item, "seed", least=0) for item in items]
-
-
-def _levels(name: str, given: Mapping[str, list[Any]]) -> list[Choice]:
+def _levels(name: str, grid: Grid) -> list[Choice]:
     """Return a task at every combination of the given options, and at the levels that are its own."""
+    given = {key: getattr(grid, key) for key, about in SETTINGS.items() if about.level and getattr(grid, key)}
     if "mi" in given and "rho" in given:
         raise UsageError("mi and rho are given together.", "Give one: each determines the other.")
     bare, bracketed = parse(name, "task")
@@ -229,7 +140,7 @@ def _levels(name: str, given: Mapping[str, list[Any]]) -> list[Choice]:
         for key, levels in tasks.registry.load(bare).levels.items()
         if key not in stated and not (key == "mi" and "rho" in stated)
     }
-    axes = dict(given) | own
+    axes = given | own
     return [
         tasks.registry.choose(name, **dict(zip(axes, point, strict=True)))
         for point in itertools.product(*axes.values())
@@ -242,9 +153,9 @@ def check_memory(chosen: Sequence[Pack], device: torch.device) -> None:
     for pack in chosen:
         needed = Pack(pack.trainings[:1], pack.source).bytes
         if needed > there:
-            with_model = "" if pack.first.fit is None else f" with {pack.fit.model.label!r}"
+            model = "" if pack.first.fit is None else f" with {pack.fit.model.label!r}"
             raise UsageError(
-                f"One run of {pack.first.estimator.label} at n = {pack.first.n}{with_model} needs about "
+                f"One run of {pack.first.estimator.label} at n = {pack.first.n}{model} needs about "
                 f"{needed / 2**30:.0f} GiB; {device} has {there / 2**30:.0f} GiB.",
                 "Give a smaller n, dim or critic, or fewer samples.",
             )

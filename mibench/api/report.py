@@ -10,8 +10,8 @@ import pandas as pd
 
 from mibench import __version__, estimators
 from mibench.analysis.cells import CELL, UNITS, summarise
-from mibench.api.plan import one_of
 from mibench.errors import StoreError, StoreWarning, UsageError
+from mibench.grid import one_of
 from mibench.reports import tables
 from mibench.reports.citations import Citations, found
 from mibench.reports.methods import methods

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from mibench import estimators
-from mibench.api.plan import OneOrMore, Plan, chosen_estimators, plan
+from mibench import estimators, models
+from mibench.api.plan import Plan, plan_grid
 from mibench.errors import UsageError, unknown
+from mibench.grid import SETTINGS, OneOrMore, read
 from mibench.registry import parse, split_names
 
 SUITES = Path(__file__).parents[1] / "suites"
@@ -24,29 +25,21 @@ class Suite:
     """A published protocol.
 
     Attributes:
+        estimators: names with options.
         critics: the critics' names in the paper, and ours with their options.
+        settings: of its grid, by the names of `mibench.grid.Grid`.
         published: path of a CSV table beside the file, with columns estimator, critic, true_mi_nats,
             estimate_nats, reading_error_nats.
         notes: what a reader of the numbers should know.
-        seeds: how many there are unless a user says otherwise.
     """
 
     title: str
     estimators: list[str]
-    task: str
-    n: int
     critics: dict[str, str]
+    settings: dict[str, Any]
     reference: str = ""
     published: str | None = None
     notes: list[str] = field(default_factory=list)
-    dim: int | None = None
-    mi: list[float] | None = None
-    protocol: str = "stream"
-    samples: int | None = None
-    steps: int | None = None
-    lr: float | None = None
-    schedule: str | None = None
-    seeds: int = 3
     folder: Path = SUITES
 
     def plan(
@@ -61,26 +54,17 @@ class Suite:
         Raises:
             UsageError: a critic or estimator that it does not have, or a mistake in the file.
         """
-        return plan(
-            self._only(only),
-            self.task,
-            dim=self.dim,
-            mi=self.mi,
-            n=self.n,
-            critic=[self.critics[name] for name in self._critics(critic)],
-            protocol=self.protocol,
-            samples=self.samples,
-            steps=self.steps,
-            lr=self.lr,
-            schedule=self.schedule,
-            seeds=self.seeds if seeds is None else seeds,
-            device=device,
-        )
+        chosen: dict[str, Any] = {
+            "estimator": self._only(only),
+            "critic": [self.critics[name] for name in self._critics(critic)],
+            "device": device,
+        }
+        if seeds is not None:
+            chosen["seeds"] = seeds
+        return plan_grid(read("plan", self.settings | chosen))
 
     def named(self, records: pd.DataFrame) -> pd.DataFrame:
         """Return records with a column `critic_name`: what the paper calls their critics."""
-        from mibench import models
-
         names = {models.registry.choose(ours).label: name for name, ours in self.critics.items()}
         return records.assign(critic_name=records["critic"].map(names))
 
@@ -109,12 +93,14 @@ class Suite:
         try:
             numbers = table.astype(dict.fromkeys(_NUMBERS, float))
         except ValueError as error:
-            raise UsageError(f"{str(path)!r} has a value that is no number: {error}.", "Mend it.") from None
+            raise UsageError(
+                f"{str(path)!r} has a value that is not a number: {error}.", "Fix the value."
+            ) from None
         return self._matched(numbers.assign(estimator=[_label(name) for name in numbers["estimator"]]), path)
 
     def _matched(self, published: pd.DataFrame, path: Path) -> pd.DataFrame:
         """Return the published numbers, if each is of a critic and an estimator of the suite, once."""
-        have = {choice.label for choice in chosen_estimators(self.estimators)}
+        have = self._labels()
         for row in published.to_dict("records"):
             if row["estimator"] not in have:
                 raise unknown(f"estimator in {str(path)!r}:", row["estimator"], have, "The suite lacks it.")
@@ -124,6 +110,9 @@ class Suite:
         if len(twice):
             raise UsageError(f"{str(path)!r} has two numbers for {twice.iloc[0]['estimator']}.", "Keep one.")
         return published
+
+    def _labels(self) -> list[str]:
+        return [_label(name) for text in self.estimators for name in split_names(text)]
 
     def _critics(self, wanted: Sequence[str] | None) -> list[str]:
         for name in wanted or ():
@@ -135,7 +124,7 @@ class Suite:
 
     def _only(self, wanted: Sequence[str] | None) -> list[str]:
         """Return the labels of the estimators that are wanted, by label or by family."""
-        have = [choice.label for choice in chosen_estimators(self.estimators)]
+        have = self._labels()
         names = [name for text in wanted or () for name in split_names(text)]
         found = []
         for name in names:
@@ -173,34 +162,49 @@ def load(name: str) -> Suite:
         content = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"Cannot read the suite {str(path)!r}: {error}.", "It is a TOML file.") from None
-    return Suite(**_checked(content, path), folder=path.parent)
+    _check(content, path)
+    own = {key: value for key, value in content.items() if key in _OWN}
+    settings = {key: value for key, value in content.items() if key not in _OWN}
+    return Suite(**own, settings=settings, folder=path.parent)
 
 
-def _checked(content: dict[str, Any], path: Path) -> dict[str, Any]:
-    keys = [field.name for field in fields(Suite) if field.name != "folder"]
+def types() -> dict[str, Any]:
+    """Return the keys of a suite with the types of their values: its own, and the settings of a grid."""
+    return _OWN | {
+        name: list if name in _LISTS else _KINDS[about.kind]
+        for name, about in SETTINGS.items()
+        if name not in ("estimator", "critic", "device")
+    }
+
+
+def _check(content: dict[str, Any], path: Path) -> None:
+    known = types()
     for key in content:
-        if key not in keys:
-            raise unknown(f"key of the suite {str(path)!r}:", key, keys, f"Its keys are {', '.join(keys)}.")
+        if key not in known:
+            raise unknown(f"key of the suite {str(path)!r}:", key, known, f"Its keys are {', '.join(known)}.")
     for key in ("title", "estimators", "task", "n", "critics"):
         if key not in content:
             raise UsageError(f"The suite {str(path)!r} has no {key!r}.", f"Add {key} = ... to it.")
     for key, value in content.items():
-        if not isinstance(value, _TYPES[key]) or isinstance(value, bool):
+        if not isinstance(value, known[key]) or isinstance(value, bool):
             raise UsageError(
-                f"{key} of the suite {str(path)!r} cannot be {value!r}.", f"It is {_NAMES[_TYPES[key]]}."
+                f"{key} of the suite {str(path)!r} cannot be {value!r}.", f"It is {_NAMES[known[key]]}."
             )
     for key in ("estimators", "notes"):
         if not all(isinstance(item, str) for item in content.get(key, [])):
-            raise UsageError(f"{key} of the suite {str(path)!r} has an item that is no text.", "Quote it.")
+            raise UsageError(
+                f"{key} of the suite {str(path)!r} has an item that is not text.", "Put the item in quotes."
+            )
     if not content["critics"] or not all(re.fullmatch(r"[\w.-]+", name) for name in content["critics"]):
         raise UsageError(
-            f"The table of critics of the suite {str(path)!r} is empty, or has a name with odd letters.",
+            f"The table of critics of the suite {str(path)!r} is empty, or has a name with characters other "
+            "than letters, digits, '_', '.' and '-'.",
             'Add to [critics] lines such as separable = "separable[layers=3]".',
         )
-    return content
 
 
 _NUMBERS = ("true_mi_nats", "estimate_nats", "reading_error_nats")
+_KINDS: dict[type, Any] = {str: str, int: int, float: (int, float)}
 _NAMES: dict[Any, str] = {
     str: "a text",
     int: "a whole number",
@@ -208,10 +212,10 @@ _NAMES: dict[Any, str] = {
     dict: "a table",
     (int, float): "a number",
 }
-_TYPES: dict[str, Any] = {
-    **dict.fromkeys(("title", "reference", "published", "task", "protocol", "schedule"), str),
-    **dict.fromkeys(("n", "dim", "samples", "steps", "seeds"), int),
-    **dict.fromkeys(("estimators", "mi", "notes"), list),
+_OWN: dict[str, Any] = {
+    **dict.fromkeys(("title", "reference", "published"), str),
+    **dict.fromkeys(("estimators", "notes"), list),
     "critics": dict,
-    "lr": (int, float),
 }
+_LISTS = ("mi", "rho")
+"""Settings that may have several values in a suite: its numbers are known by estimator, critic and MI."""

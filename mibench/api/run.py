@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import pandas as pd
 
 from mibench import __version__, encoders, estimators, models, tasks
 from mibench.api.encode import encode, encoder_failures, missing_encoders
-from mibench.api.plan import OneOrMore, Plan, one_of, plan
+from mibench.api.plan import Plan, plan_grid
 from mibench.engine import device as devices
 from mibench.engine.backends import Backend, Local
 from mibench.engine.backends import execute as execute_jobs
@@ -24,6 +24,7 @@ from mibench.engine.jobs import Outcome, PackJob
 from mibench.engine.plan import objective_of, training_key
 from mibench.engine.protocols import registry as protocols
 from mibench.engine.sources import TaskPairs
+from mibench.grid import GridArguments, OneOrMore, one_of, read, takes
 from mibench.spec import RunSpec
 from mibench.store import segments as stores
 from mibench.store.encoders import EncoderStore
@@ -40,41 +41,24 @@ PROCESS_BYTES = 500 * 2**20
 Append = Callable[[Record, stores.Curve | None], None]
 
 
+@takes(GridArguments)
 def run(
-    estimator: OneOrMore[str] = "infonce",
-    task: OneOrMore[str] = "gaussian",
+    estimator: OneOrMore[str] | None = None,
+    task: OneOrMore[str] | None = None,
     *,
     out: Path | str | None = None,
     rerun: str = "never",
-    **grid_arguments: Any,  # noqa: ANN401 - those of `plan`
+    **settings: Unpack[GridArguments],
 ) -> pd.DataFrame:
-    """Run a grid of estimators on tasks and return one row a run, finished or failed.
+    """Run a grid of estimators on tasks and return one row per run, finished or failed.
 
     Every argument that takes a value takes a list as well; the grid is every combination.
 
     Args:
-        estimator: names with options, such as `"nce[k=5]"`.
-        task: names with options.
-        dim: coordinates of x and of y (20).
-        mi: true mutual information in nats (2, 4, 6, 8, 10), or
-        rho: the correlation instead.
-        n: sizes of the score matrix (16, 32, 64, 128).
-        data: path of a file with one's own data, for tasks that take one (`digits`).
-        encoder: names with options, of what stands between the task and the critic (the task's own; "none"
-            for most).
-        critic: names with options (the task's own; "separable" for most).
-        protocol: "stream": fresh data at each step; "staircase": the papers', where `mi` is climbed by one
-            critic; "samples": a fixed data set with early stopping.
-        samples: sizes of the data set, which ask for the protocol "samples" (10,000).
-        steps: training steps (1000; 4000 a level on the staircase; at most 2000 on samples).
-        seeds: how many seeds, from 0 (3); or which: a list, or "0:8".
-        lr: learning rate; the peak of the one-cycle schedule (2e-3), or the constant (5e-4).
-        schedule: "one-cycle" (the default on the stream) or "constant" (elsewhere).
-        precision: "float32", "float64" or, on CUDA, "tf32".
-        device: "auto", "cpu", "cuda" or "cuda:1".
+        {settings}
         out: folder of a results store; what is finished there is not run again. None keeps nothing.
         rerun: which of the runs that the store has already are run again: "never" repeats none that
-            finished (those that failed are tried again), "failed" runs those alone that failed before,
+            finished (those that failed are tried again), "failed" runs only those that failed before,
             "all" runs everything.
 
     Returns:
@@ -83,7 +67,12 @@ def run(
     Raises:
         UsageError: an argument that is not allowed, or a store that cannot be used.
     """
-    planned = plan(estimator, task, **grid_arguments)
+    grid = read("run", {"estimator": estimator, "task": task, **settings})
+    return run_plan(plan_grid(grid), out, rerun)
+
+
+def run_plan(planned: Plan, out: Path | str | None, rerun: str) -> pd.DataFrame:
+    """Run what a store does not have of a plan; return the records of all its runs."""
     one_of(rerun, "rerun", RERUN)
     if out is None:
         return to_frame(execute(planned, planned.specs, {}))
@@ -96,7 +85,7 @@ def run(
 
 
 def select(planned: Plan, known: Mapping[str, Record], rerun: str) -> list[RunSpec]:
-    """Return those runs of a plan that are to be run, given the records that there are already."""
+    """Return the runs of a plan that are to be run, given the records that there are already."""
     status = {spec: known[spec.key].status if spec.key in known else None for spec in planned.specs}
     if rerun == "all":
         return list(planned.specs)
@@ -118,7 +107,7 @@ def execute(
 
     `pairs` is where their pairs come from, with the encoders that they need; left out, these are trained
     first. Each new record is given to `append` as soon as its pack is finished, with its curve if it has one.
-    `report` is told of the work done, as the packs' `work` counts it.
+    `report` is called with the work done, as the packs' `work` counts it.
     """
     seen = encode(selected, planned.device) if pairs is None else pairs
     lost = encoder_failures(selected, seen)
@@ -135,7 +124,7 @@ def execute(
 
 
 def kept(planned: Plan, known: Mapping[str, Record]) -> list[Record]:
-    """Return those of some records that are of a plan's runs."""
+    """Return the records of a plan's runs, of those that are known."""
     return [known[spec.key] for spec in planned.specs if spec.key in known]
 
 

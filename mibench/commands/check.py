@@ -12,6 +12,7 @@ from mibench.commands import options
 from mibench.commands.console import ANSWERED_NO, Debug, Json, Quiet, explained, say, show_table
 from mibench.commands.grids import end_with_failures, train
 from mibench.errors import UsageError
+from mibench.grid import one_of
 
 if TYPE_CHECKING:
     from mibench.api.check import Check
@@ -20,6 +21,7 @@ FORMATS = ("text", "github")
 
 
 @explained
+@options.with_settings("check")
 def check(
     baseline: Annotated[
         str | None,
@@ -36,54 +38,18 @@ def check(
         ),
     ] = None,
     tolerance: Annotated[
-        str, typer.Option(metavar="NATS", help="A change of at most so many nats is none.")
+        str, typer.Option(metavar="NATS", help="Changes up to this many nats do not count.")
     ] = "0.02",
     alpha: Annotated[
         str, typer.Option(metavar="NUMBER", help="Probability of any false alarm where nothing has changed.")
     ] = "0.01",
-    estimator: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--estimator", "-e", metavar="NAMES", help="The grid of --save. [default: all of mibench's own]"
-        ),
-    ] = None,
-    task: Annotated[
-        list[str] | None,
-        typer.Option("--task", "-t", metavar="NAMES", help="Tasks with known true MI. [default: gaussian]"),
-    ] = None,
-    dim: Annotated[
-        list[str] | None,
-        typer.Option("--dim", "-d", metavar="NUMBERS", help="Coordinates of x and of y. [default: 5]"),
-    ] = None,
-    mi: Annotated[
-        list[str] | None, typer.Option("--mi", metavar="NUMBERS", help="True MI in nats. [default: 0.5,1.5]")
-    ] = None,
-    rho: options.Rho = None,
-    data: options.Data = None,
-    encoder: options.Encoders = None,
-    n: Annotated[list[str] | None, options.sizes("64")] = None,
-    critic: Annotated[
-        list[str] | None,
-        typer.Option("--critic", "-c", metavar="NAMES", help="Critics. [default: separable[hidden=64]]"),
-    ] = None,
-    protocol: options.Protocols = None,
-    samples: options.SampleSizes = None,
-    steps: Annotated[
-        str | None, typer.Option(metavar="NUMBER", help="Training steps. [default: 300]")
-    ] = None,
-    seeds: Annotated[list[str] | None, options.seed_count(16)] = None,
-    lr: options.LearningRate = None,
-    schedule: options.Schedule = None,
-    precision: Annotated[
-        str | None, typer.Option(metavar="NAME", help="float32, float64, or tf32 on CUDA. [default: float32]")
-    ] = None,
-    device: options.Device = "auto",
+    settings: options.Settings = options.NONE,
     form: Annotated[
         str,
         typer.Option("--format", metavar="NAME", help="text, or github: annotations follow the table."),
     ] = "text",
     junit: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the verdicts to a file as JUnit's XML.")
+        Path | None, typer.Option(metavar="FILE", help="Write the verdicts to a file as JUnit XML.")
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -91,7 +57,7 @@ def check(
 ) -> None:
     """Test estimators for a change of their bias, against results that were frozen with --save.
 
-    The runs of a baseline are done anew, on the same data, and compared seed by seed. A cell fails where its
+    The runs of a baseline are done again, on the same data, and compared seed by seed. A cell fails where its
     change is larger than --tolerance and significant (sign-flip test, Holm over all cells, --alpha), where an
     estimate is above its ceiling, where runs newly fail, and where the same machine with the same versions
     gives another number. The grid is that of the baseline; with --save it is given by the options from
@@ -99,43 +65,23 @@ def check(
     """
     from mibench.api import check as checking
     from mibench.api import freezing
-    from mibench.api import plan as planning
     from mibench.store import baseline as baselines
 
-    planning.one_of(form, "format", FORMATS)
+    one_of(form, "format", FORMATS)
     limits = checking.limits_of(tolerance, alpha)
-    grid = {
-        "estimator": estimator,
-        "task": task,
-        "dim": dim,
-        "mi": mi,
-        "rho": rho,
-        "data": data,
-        "encoder": encoder,
-        "n": n,
-        "critic": critic,
-        "protocol": protocol,
-        "samples": samples,
-        "steps": steps,
-        "seeds": seeds,
-        "lr": lr,
-        "schedule": schedule,
-        "precision": precision,
-    }
-    given = {name: value for name, value in grid.items() if value not in (None, [])}
     if save is not None:
         _refuse_beside_save(baseline=baseline, junit=junit, json=as_json, format=form != "text")
-        _save(save, given, limits[1], device, quiet)
+        _save(save, settings, limits[1], quiet)
         return
     if as_json and form != "text":
         raise UsageError(f"--json and --format {form} both write to stdout.", "Give one of them.")
     if junit is not None and (junit.is_dir() or not junit.parent.is_dir()):
         raise UsageError(f"{str(junit)!r} cannot be written.", "Give --junit a file in a folder that exists.")
-    name = baseline or baselines.REFERENCE
+    name, device = baseline or baselines.REFERENCE, settings.pop("device", "auto")
     frozen = baselines.read(baselines.find(name))
     with checking.as_made(frozen):
         planned = freezing.plan_of(frozen, name, device)
-        freezing.agree(planned, given, name)
+        freezing.agree(planned, settings, name)
         say(planned.device_message)
         records = train(planned, planned.specs, {}, quiet)
         found = checking.judge(frozen, name, planned, records, *limits)
@@ -150,14 +96,13 @@ def _refuse_beside_save(**given: object) -> None:
             )
 
 
-def _save(path: Path, given: dict[str, Any], alpha: float, device: str, quiet: bool) -> None:
+def _save(path: Path, settings: dict[str, Any], alpha: float, quiet: bool) -> None:
     from mibench.analysis.significance import seeds_needed
     from mibench.api import freezing
-    from mibench.api import plan as planning
     from mibench.store import baseline as baselines
 
     baselines.writable(path)
-    planned = planning.plan(**freezing.grid_of(given), device=device)
+    planned = freezing.plan_to_freeze(settings)
     say(planned.device_message)
     records = train(planned, planned.specs, {}, quiet)
     frozen = freezing.freeze(planned, records)
@@ -166,7 +111,7 @@ def _save(path: Path, given: dict[str, Any], alpha: float, device: str, quiet: b
     needed = seeds_needed(len(frozen.cells), alpha)
     if len(frozen.seeds) < needed:
         say(
-            f"With so few seeds no change can be found at alpha {alpha:g}: {len(frozen.cells)} cells need "
+            f"With this few seeds no change can be found at alpha {alpha:g}: {len(frozen.cells)} cells need "
             f"{needed} seeds."
         )
     end_with_failures(records)

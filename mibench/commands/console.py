@@ -1,12 +1,14 @@
-"""What all commands share: how they talk, how they fail, and how they show progress and tables."""
+"""What all commands share: messages, errors, the log, progress bars and tables."""
 
 from __future__ import annotations
 
 import functools
+import logging
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, ParamSpec
+from typing import TYPE_CHECKING, Annotated, NoReturn, ParamSpec
 
 import typer
 
@@ -18,42 +20,95 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 
 PADDING = 3
-"""Blanks beside each column of a table, at most."""
+"""Spaces beside each column of a table, at most."""
 
 FINE, ANSWERED_NO, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout and nothing else.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of every error, and the log.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 
 
 def explained(command: Callable[P, None]) -> Callable[P, None]:
-    """Turn a user's mistake into two lines and status 2, and Ctrl-C into status 130."""
+    """Turn a user's mistake into two lines and status 2, Ctrl-C into status 130, and show what is logged."""
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        debug = bool(kwargs.get("debug"))
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # a library's warning says nothing to its user's users
+            with _logged(debug), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # library warnings are not actionable here
                 warnings.simplefilter("always", StoreWarning)
                 warnings.showwarning = _show_warning
                 command(*args, **kwargs)
         except UsageError as error:
-            if kwargs.get("debug"):
-                raise
-            say(f"Error: {error.what}", f"{error.how}")
-            raise typer.Exit(BAD_USAGE) from None
+            _end_with(error.what, error.how, debug)
         except OSError as error:
-            if kwargs.get("debug"):
-                raise
             where = f" {error.filename!r}" if error.filename else ""
-            say(f"Error: cannot read or write{where}: {error.strerror}.", "Give another --out folder.")
-            raise typer.Exit(BAD_USAGE) from None
+            _end_with(f"cannot read or write{where}: {error.strerror}.", "Give another --out folder.", debug)
         except KeyboardInterrupt:
             say("Interrupted.")
             raise typer.Exit(INTERRUPTED) from None
 
     return wrapped
+
+
+def _end_with(what: str, how: str, debug: bool) -> NoReturn:
+    """Say what is wrong, after its traceback with --debug, and end the command."""
+    if debug:
+        say(traceback.format_exc().rstrip())
+    say(f"Error: {what}", how)
+    raise typer.Exit(BAD_USAGE) from None
+
+
+@contextmanager
+def _logged(debug: bool) -> Iterator[None]:
+    """Show what the package logs while a command runs, and leave logging as it was."""
+    logger, handler = logging.getLogger("mibench"), _Log(debug)
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG if debug else logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        handler.end()
+
+
+class _Log(logging.Handler):
+    """Each distinct error once: with --debug its traceback at once, else a line at the end of the command."""
+
+    def __init__(self, debug: bool) -> None:
+        super().__init__()
+        self._debug = debug
+        self._errors: dict[str, None] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a record, or keep its error for the end."""
+        error = record.exc_info[1] if record.exc_info else None
+        if error is None:
+            say(f"{record.levelname.capitalize()}: {record.getMessage()}")
+            return
+        line = _in_a_line(error)
+        if self._debug:
+            say(f"{record.levelname.capitalize()}: {record.getMessage()}")
+            say(line if line in self._errors else "".join(traceback.format_exception(error)).rstrip())
+        self._errors[line] = None
+
+    def end(self) -> None:
+        """Say which errors there were."""
+        if self._errors and not self._debug:
+            say(*self._errors, "--debug shows the traceback.")
+
+
+def _in_a_line(error: BaseException) -> str:
+    """Return an error with the place where it was raised."""
+    text = " ".join(traceback.format_exception_only(error)[-1].split())
+    frames = traceback.extract_tb(error.__traceback__)
+    return (
+        f"{text} ({frames[-1].filename}, line {frames[-1].lineno}, in {frames[-1].name})" if frames else text
+    )
 
 
 def say(*lines: str) -> None:
@@ -68,7 +123,7 @@ def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
 
 @contextmanager
 def progress(title: str, total: float, quiet: bool) -> Iterator[Callable[[float], None]]:
-    """Show a bar on stderr while the block runs; the block says how much of the total is done."""
+    """Show a bar on stderr while the block runs; the block reports how much of the total is done."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -114,6 +169,6 @@ def show_table(shown: Table) -> None:
         grid.add_column(title, justify="left" if index == 0 else "right", no_wrap=True, min_width=width)
     for row in shown.rows:
         grid.add_row(*row)
-    # A number is never cut: a table that is too wide for the terminal runs over.
+    # Numbers are never cut: a table that is too wide for the terminal overflows it.
     natural = sum(widths) + PADDING * len(widths)
     Console(highlight=False, width=natural).print(grid, markup=False)

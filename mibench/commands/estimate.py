@@ -1,4 +1,4 @@
-"""`mibench estimate`: the mutual information of one's own data."""
+"""`mibench estimate`: the mutual information of your own data."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 @explained
+@options.with_settings("estimate")
 def estimate(
     data: Annotated[
         list[Path], typer.Argument(help="One .npz, .csv or .parquet file, or two .npy files: x, then y.")
@@ -30,28 +31,19 @@ def estimate(
         list[str] | None,
         typer.Option("--y", metavar="NAMES", help="Columns of y. [default: y*]"),
     ] = None,
-    estimator: Annotated[
-        list[str] | None,
-        typer.Option("--estimator", "-e", metavar="NAMES", help="[default: infonce,nwj,mine,smile]"),
-    ] = None,
-    n: Annotated[
-        str | None,
+    settings: options.Settings = options.NONE,
+    train: Annotated[
+        str, typer.Option(metavar="SHARE", help="Share of the rows on which models are trained.")
+    ] = "0.6",
+    validation: Annotated[
+        str,
         typer.Option(
-            "-n", metavar="NUMBER", help="Size of the score matrix. [default: as the data allow, up to 500]"
+            metavar="SHARE", help="Share of the rows that decide when to stop; the rest is the test part."
         ),
-    ] = None,
-    critic: Annotated[
-        str, typer.Option("--critic", "-c", metavar="NAME", help="separable, bilinear or joint.")
-    ] = "separable",
-    seeds: Annotated[list[str] | None, options.seed_count(5)] = None,
-    steps: Annotated[str, typer.Option(metavar="NUMBER", help="Training steps at most.")] = "2000",
-    lr: Annotated[
-        str | None, typer.Option("--lr", metavar="NUMBER", help="Learning rate. [default: 0.0005]")
-    ] = None,
+    ] = "0.2",
     no_shuffle: Annotated[
         bool, typer.Option("--no-shuffle", help="Leave out the check with y shuffled.")
     ] = False,
-    device: options.Device = "auto",
     unit: options.Unit = "nats",
     as_json: Json = False,
     quiet: Quiet = False,
@@ -59,30 +51,23 @@ def estimate(
 ) -> None:
     """Estimate the mutual information of your own data, with an interval, the ceiling and a check.
 
-    Each seed splits the rows into train, validation and test (60/20/20); the value is from the test rows,
-    which no critic has seen. Exit status: 0 fine, 1 some runs failed, 2 bad usage, 130 interrupted.
+    Each seed splits the rows into train, validation and test; the value is from the test rows, which no model
+    has seen. Exit status: 0 fine, 1 some runs failed, 2 bad usage, 130 interrupted.
     """
-    from mibench.analysis.cells import UNITS
     from mibench.api import datafiles
     from mibench.api import estimate as estimating
-    from mibench.api import plan as planning
+    from mibench.grid import read
 
-    planning.one_of(unit, "unit", UNITS)
-    values_x, values_y = datafiles.read(data, _names(x), _names(y))
+    options.check(unit=unit)
     prepared = estimating.prepare(
-        values_x,
-        values_y,
-        estimator or estimating.DEFAULT_ESTIMATORS,
-        n=n,
-        critic=critic,
-        seeds=seeds or estimating.DEFAULT_SEEDS,
-        steps=steps,
-        lr=lr,
+        *datafiles.read(data, _names(x), _names(y)),
+        read("estimate", settings),
+        train=train,
+        validation=validation,
         shuffle=not no_shuffle,
-        device=device,
     )
-    say(prepared.device_message)
-    packs = prepared.packs(prepared.specs)
+    say(prepared.plan.device_message)
+    packs = prepared.packs()
     title = f"Training {sum(len(pack.trainings) for pack in packs)} critics"
     with progress(title, sum(pack.work for pack in packs), quiet) as report:
         found = estimating.run(prepared, report)

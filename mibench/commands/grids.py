@@ -1,4 +1,4 @@
-"""What the commands that train have in common: a dry run, the run itself, and what they say of failures."""
+"""What the commands that train have in common: the dry run, the run itself, and the report of failures."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from mibench.commands.console import ANSWERED_NO, INTERRUPTED, progress, say
+
+MOST_REASONS = 5
+"""Why runs failed is said this many times at most; the records have all reasons."""
 
 if TYPE_CHECKING:
     from mibench.api.plan import Plan
@@ -30,10 +33,10 @@ def dry_run(planned: Plan, out: Path, rerun: str, as_json: bool) -> None:
         typer.echo(json.dumps(estimate))
         return
     typer.echo(planned.device_message)
-    typer.echo(f"runs: {estimate['runs']} ({estimate['finished']} of the grid are left as they are)")
+    typer.echo(f"runs: {estimate['runs']} ({estimate['finished']} of the grid are not run)")
     typer.echo(f"trainings: {estimate['trainings']} (estimators with one objective share one)")
     if estimate["encoders"]:
-        typer.echo(f"encoders: {estimate['encoders']} to train before, each once")
+        typer.echo(f"encoders: {estimate['encoders']} to train first, each once")
     typer.echo(f"packs: {estimate['packs']}, of up to {estimate['largest_pack']} trainings")
     typer.echo(f"time: about {estimate['seconds']:.0f} s")
     typer.echo(
@@ -43,7 +46,7 @@ def dry_run(planned: Plan, out: Path, rerun: str, as_json: bool) -> None:
 
 
 def run_grid(planned: Plan, out: Path, rerun: str, quiet: bool) -> list[Record]:
-    """Run what a store does not have of a grid, and return the records of all that there now are."""
+    """Run what a store does not have of a grid, and return all records of the grid."""
     from mibench.api.run import kept, select
     from mibench.store.encoders import EncoderStore
     from mibench.store.segments import Store
@@ -77,7 +80,7 @@ def train(
     append: Append = lambda record, curve: None,
     encoder_store: EncoderStore | None = None,
 ) -> list[Record]:
-    """Train the encoders that runs need, then their critics, each behind a bar, and return all records."""
+    """Train the encoders that runs need, then their models, each with a bar, and return all records."""
     from mibench.api.encode import encode, encoder_failures, encoder_steps, missing_encoders
     from mibench.api.run import execute
 
@@ -96,12 +99,16 @@ def train(
 
 
 def end_with_failures(records: list[Record]) -> None:
-    """Say which runs failed, the first few in words, and end with status 1 if any did."""
+    """Say why runs failed, one line per distinct reason, and end with status 1 if any did."""
     failures = [record for record in records if record.status != "ok"]
-    for record in failures[:5]:
+    by_reason: dict[tuple[str, str, str], list[Record]] = {}
+    for record in failures:
+        by_reason.setdefault((record.status, record.estimator, record.message), []).append(record)
+    for (status, estimator, message), same in list(by_reason.items())[:MOST_REASONS]:
+        more = f" (and {len(same) - 1} more)" if len(same) > 1 else ""
         say(
-            f"{record.status}: {record.estimator}, true MI {record.true_mi_nats:g}, n = {record.n}, "
-            f"seed {record.seed}: {record.message}"
+            f"{status}: {estimator}, true MI {same[0].true_mi_nats:g}, n = {same[0].n}, "
+            f"seed {same[0].seed}{more}: {message}"
         )
     if failures:
         say(f"{len(failures)} of {len(records)} runs failed.")

@@ -1,94 +1,23 @@
-"""Options that several commands have: the grid, where it runs, and where its records go."""
+"""Options that several commands have: the settings of a grid, where it runs, and where its records go."""
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeAlias, get_type_hints
 
 import typer
 
-Tasks = Annotated[
-    list[str],
-    typer.Option("--task", "-t", metavar="NAMES", help="Tasks with known true MI, such as cpc[horizon=1|4]."),
-]
-Dim = Annotated[
-    list[str] | None,
-    typer.Option("--dim", "-d", metavar="NUMBERS", help="Coordinates of x and y. [default: the task's own]"),
-]
-Mi = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--mi",
-        metavar="NUMBERS",
-        help="True MI in nats. [default: 2,4,6,8,10 for gaussian and cubic, else the task's own]",
-    ),
-]
-Rho = Annotated[
-    list[str] | None,
-    typer.Option("--rho", metavar="NUMBERS", help="Correlation of each coordinate, in place of --mi."),
-]
-Data = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--data", metavar="PATHS", help="Files of one's own labelled images, for task digits (.npz)."
-    ),
-]
-Encoders = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--encoder",
-        metavar="NAMES",
-        help="What stands between task and critic, such as simclr[temperature=0.1|0.5] (two values, two "
-        "encoders), or none. [default: the task's own]",
-    ),
-]
-Critics = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--critic",
-        "-c",
-        metavar="NAMES",
-        help="Critics: separable, bilinear, joint, embedding. [default: the task's own; most: separable]",
-    ),
-]
-Protocols = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--protocol",
-        "-p",
-        metavar="NAMES",
-        help="stream: fresh data at each step; staircase: the papers', --mi climbed by one critic; "
-        "samples: a fixed data set with early stopping. [default: stream]",
-    ),
-]
-SampleSizes = Annotated[
-    list[str] | None,
-    typer.Option("--samples", metavar="NUMBERS", help="Sizes of a fixed data set: protocol samples."),
-]
-Steps = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NUMBER",
-        help="Training steps. [default: 1000; 4000 a level on the staircase; at most 2000 on samples]",
-    ),
-]
-LearningRate = Annotated[
-    str | None,
-    typer.Option(
-        "--lr",
-        metavar="NUMBER",
-        help="Learning rate: the peak of one-cycle [default: 0.002], or constant [default: 0.0005].",
-    ),
-]
-Schedule = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="one-cycle, or constant as in the papers. [default: one-cycle on the stream, else constant]",
-    ),
-]
-Precision = Annotated[str, typer.Option(metavar="NAME", help="float32, float64, or tf32 on CUDA.")]
-Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:1.")]
+from mibench.grid import SETTINGS, FitArguments, GridArguments, one_of, settings_of
+
+Settings: TypeAlias = dict[str, Any]
+"""The settings that a user gave on the command line, as texts."""
+
+NONE: Settings = {}
+"""Stands for the options in a command's signature, where others with defaults precede them."""
+
 Out = Annotated[
     Path,
     typer.Option(
@@ -107,17 +36,54 @@ Unit = Annotated[str, typer.Option(metavar="NAME", help="nats or bits, for the t
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would run, and run nothing.")]
 
 
-def sizes(default: str) -> typer.models.OptionInfo:
-    """Return the option -n with its default in words."""
-    option: typer.models.OptionInfo = typer.Option(
-        "-n", metavar="NUMBERS", help=f"Sizes of the score matrix. [default: {default}]"
-    )
-    return option
+def check(rerun: str = "never", unit: str = "nats") -> None:
+    """Raise a UsageError where one of these options cannot have its value."""
+    from mibench.analysis.cells import UNITS
+    from mibench.api.run import RERUN
+
+    one_of(rerun, "rerun", RERUN)
+    one_of(unit, "unit", UNITS)
 
 
-def seed_count(default: int) -> typer.models.OptionInfo:
-    """Return the option --seeds with its default in words."""
-    option: typer.models.OptionInfo = typer.Option(
-        "--seeds", metavar="COUNT", help=f"How many seeds, or which: 0:8, or a list. [default: {default}]"
+def with_settings(
+    verb: str, only: Collection[str] = SETTINGS, without: Collection[str] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command an option for each setting of a verb, in place of its parameter `settings`.
+
+    The command gets in `settings` those that the user gave.
+    """
+    arguments = FitArguments if verb == "estimate" else GridArguments
+    names = [name for name in settings_of(arguments, without) if name in only]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        hints = get_type_hints(command, include_extras=True)
+        parameters: list[inspect.Parameter] = []
+        for own in inspect.signature(command).parameters.values():
+            if own.name == "settings":
+                parameters += [_option(name, verb) for name in names]
+            else:
+                parameters.append(own.replace(annotation=hints[own.name]))
+
+        @functools.wraps(command)
+        def wrapped(**given: Any) -> None:  # noqa: ANN401 - what the command takes
+            settings = {name: given.pop(name) for name in names}
+            command(settings={k: v for k, v in settings.items() if v not in (None, [])}, **given)
+
+        wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        wrapped.__annotations__ = {each.name: each.annotation for each in parameters}
+        return wrapped
+
+    return decorate
+
+
+def _option(name: str, verb: str) -> inspect.Parameter:
+    """Return the option of a setting as a parameter; its default is in words."""
+    about = SETTINGS[name]
+    default = about.default_of(verb)
+    words = about.help + (f" [default: {default}]" if default else "")
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        default=typer.Option(None, *about.flags, metavar=about.placeholder, help=words),
+        annotation=list[str] | None if about.many else str | None,
     )
-    return option

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 @explained
+@options.with_settings("reproduce", only=("seeds", "device"))
 def reproduce(
     suite: Annotated[
         str, typer.Argument(help="song-ermon-2020, poole-2019, or the path of a TOML file like them.")
@@ -30,11 +31,7 @@ def reproduce(
         list[str] | None,
         typer.Option(metavar="NAMES", help="Only these of its estimators: infonce,smile. [default: all]"),
     ] = None,
-    seeds: Annotated[
-        list[str] | None,
-        typer.Option("--seeds", metavar="COUNT", help="How many seeds, or which. [default: the suite's]"),
-    ] = None,
-    device: options.Device = "auto",
+    settings: options.Settings = options.NONE,
     out: options.Out = Path("results"),
     rerun: options.Rerun = "never",
     unit: options.Unit = "nats",
@@ -49,18 +46,14 @@ def reproduce(
     1 some runs failed, 2 bad usage, 130 interrupted.
     """
     from mibench.analysis import reproduction
-    from mibench.analysis.cells import UNITS
-    from mibench.api import plan as planning
     from mibench.api import reproduce as reproducing
-    from mibench.api.run import RERUN
     from mibench.reports import reproduction_tables
     from mibench.store.record import to_frame
 
-    planning.one_of(rerun, "rerun", RERUN)
-    planning.one_of(unit, "unit", UNITS)
+    options.check(rerun, unit)
     chosen = reproducing.load(suite)
     published = chosen.published_numbers()
-    planned = chosen.plan(critic, only, seeds, device)
+    planned = chosen.plan(critic, only, **settings)
     if dry_run:
         show_plan(planned, out, rerun, as_json)
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -18,27 +18,9 @@ if TYPE_CHECKING:
 
 
 @explained
+@options.with_settings("run")
 def run(
-    estimator: Annotated[
-        list[str],
-        typer.Option("--estimator", "-e", metavar="NAMES", help="Estimators, such as infonce or nce[k=5]."),
-    ] = ["infonce"],  # noqa: B006 - Typer copies it
-    task: options.Tasks = ["gaussian"],  # noqa: B006
-    dim: options.Dim = None,
-    mi: options.Mi = None,
-    rho: options.Rho = None,
-    data: options.Data = None,
-    encoder: options.Encoders = None,
-    n: Annotated[list[str] | None, options.sizes("16,32,64,128")] = None,
-    critic: options.Critics = None,
-    protocol: options.Protocols = None,
-    samples: options.SampleSizes = None,
-    steps: options.Steps = None,
-    seeds: Annotated[list[str] | None, options.seed_count(3)] = None,
-    lr: options.LearningRate = None,
-    schedule: options.Schedule = None,
-    precision: options.Precision = "float32",
-    device: options.Device = "auto",
+    settings: options.Settings,
     out: options.Out = Path("results"),
     rerun: options.Rerun = "never",
     unit: options.Unit = "nats",
@@ -47,37 +29,17 @@ def run(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Run estimators on tasks, and show their bias against n, the exact critic and the ceiling.
+    """Run estimators on tasks, and show their bias against n, the exact model and the ceiling.
 
     Every list is comma-separated or repeated; the grid is every combination. Finished runs stay in --out
     and are not run again. Exit status: 0 fine, 1 some runs failed, 2 bad usage, 130 interrupted.
     """
-    from mibench.analysis.cells import UNITS
-    from mibench.api import plan as planning
-    from mibench.api.run import RERUN
+    from mibench.api.plan import plan_grid
+    from mibench.grid import read
     from mibench.store.record import to_frame
 
-    planning.one_of(rerun, "rerun", RERUN)
-    planning.one_of(unit, "unit", UNITS)
-    planned = planning.plan(
-        estimator,
-        task,
-        dim=dim,
-        mi=mi,
-        rho=rho,
-        data=data,
-        encoder=encoder,
-        n=n or planning.DEFAULT_N,
-        critic=critic,
-        protocol=protocol,
-        samples=samples,
-        steps=steps,
-        seeds=seeds or planning.DEFAULT_SEEDS,
-        lr=lr,
-        schedule=schedule,
-        precision=precision,
-        device=device,
-    )
+    options.check(rerun, unit)
+    planned = plan_grid(read("run", settings))
     if dry_run:
         show_plan(planned, out, rerun, as_json)
         return
@@ -89,11 +51,11 @@ def run(
         paths = write_tables(frame, out, unit)
         say(f"Written to {out}: {', '.join(path.name for path in paths)}")
     if records or as_json:
-        _show_results(frame, unit, as_json)
+        _show(frame, unit, as_json)
     end_with_failures(records)
 
 
-def _show_results(frame: pd.DataFrame, unit: str, as_json: bool) -> None:
+def _show(frame: pd.DataFrame, unit: str, as_json: bool) -> None:
     from mibench.analysis.cells import in_unit, summarise
     from mibench.analysis.representations import representations
     from mibench.reports import tables

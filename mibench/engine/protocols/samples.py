@@ -33,9 +33,9 @@ class Samples(Protocol):
     `size` pairs are drawn once per seed. The model trains on batches of n without replacement, epoch by
     epoch. After the first step and every `every` steps the objective is taken on the validation part; the
     model with the best value is kept, and training ends after `patience` values without a better one, or
-    after the steps of the run. The estimate is made on the batches of n that the test part has; the same on train and
-    validation is stored beside it, so that the optimism of fitting and of selecting can be seen. Where no
-    critic is better on validation than a constant one, the run reads 0 and its best step is 0.
+    after the steps of the run. The estimate is made on the batches of n that the test part has; the same on
+    train and validation is stored beside it, so that the optimism of fitting and of selecting can be seen.
+    Where no critic is better on validation than a constant one, the run reads 0 and its best step is 0.
 
     An estimator that trains nothing reads all rows at once: its n is the size of the data set.
     """

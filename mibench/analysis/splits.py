@@ -1,0 +1,97 @@
+"""Estimates over random splits of one data set: their mean, its interval, and what to be warned of."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mibench.analysis.cells import CONFIDENCE
+
+NEAR_CEILING = 0.85
+SHUFFLED_NATS = 0.1
+"""Where y is shuffled, an estimate this far from 0 whose interval excludes 0 is a sign of a fault."""
+
+
+def summarise_splits(runs: pd.DataFrame, share: float) -> pd.DataFrame:
+    """Return one row per estimator from one row per run; `share` is the ratio of test rows to the others."""
+    groups = runs.groupby("estimator", sort=False)
+    return pd.DataFrame([_summary(str(label), group, share) for label, group in groups])
+
+
+def _summary(label: str, runs: pd.DataFrame, share: float) -> dict[str, Any]:
+    own, shuffled = runs[~runs["shuffled"]], runs[runs["shuffled"]]
+    value, low, high = interval(own["estimate_nats"].dropna().to_numpy(dtype=float), share)
+    zero, zero_low, zero_high = interval(shuffled["estimate_nats"].dropna().to_numpy(dtype=float), share)
+    return {
+        "estimator": label,
+        "estimate_nats": value,
+        "low_nats": low,
+        "high_nats": high,
+        "ceiling_nats": runs["ceiling_nats"].iloc[0],
+        "train_nats": own["train_nats"].mean(),
+        "validation_nats": own["validation_nats"].mean(),
+        "shuffled_nats": zero,
+        "shuffled_low_nats": zero_low,
+        "shuffled_high_nats": zero_high,
+        "runs": len(runs),
+        "failed": int((runs["status"] != "ok").sum()),
+    }
+
+
+def interval(values: NDArray[np.float64], share: float) -> tuple[float, float, float]:
+    """Return the mean of values over J random splits, and its 95% interval, corrected for rows in common.
+
+    `share` is the ratio of test rows to the others. Reference: Nadeau & Bengio 2003, Machine Learning 52.
+    """
+    from scipy import stats  # takes a second to import
+
+    if len(values) < 2:
+        only = float(values[0]) if len(values) else math.nan
+        return only, math.nan, math.nan
+    mean, spread = float(values.mean()), float(values.std(ddof=1))
+    quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
+    half = quantile * spread * math.sqrt(1 / len(values) + share)
+    return mean, mean - half, mean + half
+
+
+def warnings(table: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
+    """Return what a reader of the table must know."""
+    found = []
+    for row in table.to_dict("records"):
+        name = row["estimator"]
+        if row["estimate_nats"] > NEAR_CEILING * row["ceiling_nats"]:
+            found.append(
+                f"{name} estimates {row['estimate_nats']:.2f} nats, within 15% of its ceiling of "
+                f"{row['ceiling_nats']:.2f} at this n: the truth may be far above. "
+                "More samples allow a larger n."
+            )
+        beside = row["shuffled_low_nats"] > 0 or row["shuffled_high_nats"] < 0
+        if beside and abs(row["shuffled_nats"]) > SHUFFLED_NATS:
+            found.append(
+                f"{name} estimates {row['shuffled_nats']:.2f} nats where y is shuffled and the truth is 0: "
+                "do not trust its value here."
+            )
+    found += _nothing_found(runs[~runs["shuffled"]])
+    failed = runs[runs["status"] != "ok"]
+    for message, group in failed.groupby("message", sort=False):
+        found.append(f"{len(group)} of {len(runs)} runs failed and are excluded: {message}.")
+    if (runs.groupby("estimator")["seed"].nunique() < 2).all():
+        found.append("One seed gives no interval: give two or more.")
+    return found
+
+
+def _nothing_found(runs: pd.DataFrame) -> list[str]:
+    """Say in how many splits of each estimator a constant critic was kept."""
+    constant = [
+        f"{label} ({int((group['best_step'] == 0).sum())} of {len(group)} splits)"
+        for label, group in runs.groupby("estimator", sort=False)
+        if (group["best_step"] == 0).any()
+    ]
+    if not constant:
+        return []
+    why = "since no critic was better on validation than a constant one, which gives 0"
+    return [f"No dependence was found, {why}: {', '.join(constant)}."]

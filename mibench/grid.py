@@ -1,0 +1,452 @@
+"""The settings of a grid of runs, each declared once.
+
+A field of `Grid` says what a setting means, how it is read, where it is stored and what it is by default. The
+options of the commands, the arguments of the Python verbs and their documentation, the keys of suites, the
+settings of a baseline and the columns that make a cell are derived from it. Importing this module imports
+neither torch nor pandas.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ParamSpec, TypeAlias, TypedDict, TypeVar
+
+from mibench.errors import UsageError, unknown
+from mibench.registry import real_number, split_names, whole_number
+from mibench.spec import PRECISIONS, SCHEDULES, RunSpec
+
+T = TypeVar("T")
+P = ParamSpec("P")
+OneOrMore: TypeAlias = T | Iterable[T]
+
+
+class Words(str):
+    """A default that depends on the other settings, in words; where it is given, nothing is read."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is known of one setting.
+
+    Attributes:
+        help: what it means; `--mi` stands for `mi` in Python.
+        flags: of the command line. Long ones beside the setting's own are its other names in Python.
+        read: makes the field's value of what a user gave; the setting's name is for messages.
+        default: what stands for it where it is not given, as a user would type it, or in words where that
+            depends on other settings; `by_verb` where a verb has another one.
+        kind: type of one value: str, int or float.
+        many: whether there may be several values, of which each makes runs of its own.
+        metavar: what stands for a value in help texts.
+        of: its value in a run.
+        level: whether it is an option of the task.
+        columns: where records have it; its name, if None.
+    """
+
+    help: str
+    flags: tuple[str, ...]
+    read: Callable[[Any, str], Any]
+    default: str | None = None
+    by_verb: Mapping[str, str | None] = field(default_factory=dict)
+    kind: type = str
+    many: bool = True
+    metavar: str = ""
+    of: Callable[[RunSpec], Any] | None = None
+    level: bool = False
+    columns: tuple[str, ...] | None = None
+
+    def default_of(self, verb: str) -> str | None:
+        """Return what stands for the setting where a verb is not given it."""
+        return self.by_verb.get(verb, self.default)
+
+    @property
+    def placeholder(self) -> str:
+        """What stands for its values in help texts."""
+        return self.metavar or ("NAME" if self.kind is str else "NUMBER") + ("S" if self.many else "")
+
+
+def _field_of(make: Callable[P, Setting]) -> Callable[P, Any]:
+    """Return a function that takes what a setting takes, and declares it as a field of a dataclass."""
+
+    def declared(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401 - a field is of its class's type
+        about = make(*args, **kwargs)
+        return field(default=() if about.many else None, metadata={"setting": about})
+
+    return declared
+
+
+setting = _field_of(Setting)
+
+
+# ---- how values are read
+
+
+def items(value: Any) -> list[Any]:  # noqa: ANN401 - a value, a text of values, or several of either
+    """Return the items of `4`, `"2,4"`, `[2, 4]` or `["2,4", "6"]`."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",")]
+    if isinstance(value, Iterable):
+        return [item for part in value for item in items(part)]
+    return [value]
+
+
+def some(values: Iterable[T], what: str) -> tuple[T, ...]:
+    """Return values, or raise a UsageError where there is none."""
+    found = tuple(values)
+    if not found:
+        raise UsageError(f"No {what} is given.", f"Give at least one {what}.")
+    return found
+
+
+def one_of(value: str, what: str, allowed: Collection[str]) -> str:
+    """Return a value that is among those allowed, or raise a UsageError that names the nearest."""
+    if value not in allowed:
+        raise unknown(what, value, allowed, f"It is one of: {', '.join(allowed)}.")
+    return value
+
+
+def _texts(value: OneOrMore[str], what: str) -> tuple[str, ...]:
+    """Return texts as they are: a path may hold a comma."""
+    return some([value] if isinstance(value, str) else value, what)
+
+
+def _names(value: OneOrMore[str], what: str) -> tuple[str, ...]:
+    """Return names with options, of which each stands for one thing."""
+    return some((name for text in _texts(value, what) for name in split_names(text)), what)
+
+
+def _each(convert: Callable[[Any, str], T]) -> Callable[[Any, str], tuple[T, ...]]:
+    return lambda value, what: tuple(convert(item, what) for item in some(items(value), what))
+
+
+def _seeds(value: OneOrMore[int | str], _: str) -> tuple[int, ...]:
+    """Return the seeds of `3` (0, 1, 2), `"2:5"` (2, 3, 4) or a list of them."""
+    given = some(items(value), "seed")
+    alone = given[0] if len(given) == 1 else None
+    if isinstance(alone, str) and ":" in alone:
+        first, _, end = alone.partition(":")
+        start = whole_number(first or 0, "first seed", least=0)
+        return tuple(range(start, whole_number(end, "end of the seeds", least=start + 1)))
+    if alone is not None and (not isinstance(value, Iterable) or isinstance(alone, str)):
+        return tuple(range(whole_number(alone, "seeds", least=1)))
+    return tuple(whole_number(item, "seed", least=0) for item in given)
+
+
+def _rate(value: float | str, what: str) -> float:
+    rate = real_number(value, what)
+    if rate <= 0:
+        raise UsageError(f"{what} must be positive, not {rate:g}.", "Give a learning rate above 0.")
+    return rate
+
+
+# ---- the settings
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A grid of runs that has been read: every combination of its values is a cell, at each of the seeds.
+
+    A setting without a value, `()` or None, is left to the others: to the task, the protocol or the schedule.
+    """
+
+    estimator: tuple[str, ...] = setting(
+        "Estimators, such as infonce or nce[k=5].",
+        ("--estimator", "-e"),
+        read=_names,
+        of=lambda run: run.estimator.label,
+        default="infonce",
+        by_verb={"check": Words("all of mibench's own"), "estimate": "infonce,nwj,mine,smile"},
+    )
+    task: tuple[str, ...] = setting(
+        "Tasks with known true MI, such as cpc[horizon=1|4].",
+        ("--task", "-t"),
+        read=_names,
+        of=lambda run: run.task.name,
+        default="gaussian",
+        by_verb={"estimate": None},
+    )
+    dim: tuple[int, ...] = setting(
+        "Coordinates of x and of y.",
+        ("--dim", "-d"),
+        read=_each(whole_number),
+        kind=int,
+        level=True,
+        columns=("dim_x", "dim_y"),
+        default=Words("the task's own"),
+        by_verb={"check": "5"},
+    )
+    mi: tuple[float, ...] = setting(
+        "True MI in nats.",
+        ("--mi",),
+        read=_each(real_number),
+        kind=float,
+        level=True,
+        columns=("true_mi_nats",),
+        default=Words("2,4,6,8,10 for gaussian and cubic, else the task's own"),
+        by_verb={"check": "0.5,1.5"},
+    )
+    rho: tuple[float, ...] = setting(
+        "Correlation of each coordinate, in place of --mi.",
+        ("--rho",),
+        read=_each(real_number),
+        kind=float,
+        level=True,
+        columns=(),
+    )
+    data: tuple[str, ...] = setting(
+        "Files with your own labelled images (.npz), for task digits.",
+        ("--data",),
+        read=_texts,
+        metavar="PATHS",
+        level=True,
+        columns=(),
+    )
+    encoder: tuple[str, ...] = setting(
+        "What stands between task and critic, such as simclr[temperature=0.1|0.5] (two values, two "
+        "encoders), or none.",
+        ("--encoder",),
+        read=_names,
+        of=lambda run: run.encoder and run.encoder.label,
+        default=Words("the task's own"),
+    )
+    n: tuple[int, ...] = setting(
+        "Rows in a batch that is read: the size of the score matrix.",
+        ("-n",),
+        read=_each(functools.partial(whole_number, least=2)),
+        kind=int,
+        of=lambda run: run.n,
+        default="16,32,64,128",
+        by_verb={"compare": "64", "check": "64", "estimate": Words("as the data allow, up to 500")},
+    )
+    critic: tuple[str, ...] = setting(
+        "The model that is trained: critics such as separable, bilinear, joint or embedding.",
+        ("--critic", "--model", "-c"),
+        read=_names,
+        of=lambda run: run.fit and run.fit.model.label,
+        default=Words("the task's own; most: separable"),
+        by_verb={"check": "separable[hidden=64]"},
+    )
+    protocol: tuple[str, ...] = setting(
+        "stream: fresh data at each step; staircase: the published protocol, where one critic is trained "
+        "while the true MI is stepped up through --mi; samples: a fixed data set with early stopping.",
+        ("--protocol", "-p"),
+        read=_names,
+        of=lambda run: run.protocol.label,
+        default=Words("stream, or samples where --samples is given"),
+    )
+    samples: tuple[int, ...] = setting(
+        "Sizes of the data set, for protocol samples.",
+        ("--samples",),
+        read=_each(whole_number),
+        kind=int,
+        of=lambda run: dict(run.protocol.options).get("size"),
+        default=Words("10000"),
+    )
+    steps: int | None = setting(
+        "Training steps, on a data set at most.",
+        ("--steps",),
+        read=functools.partial(whole_number, least=1),
+        kind=int,
+        many=False,
+        of=lambda run: run.fit and run.fit.steps,
+        default=Words("1000; 4000 per level of a staircase; 2000 on samples"),
+        by_verb={"check": "300", "estimate": "2000"},
+    )
+    seeds: tuple[int, ...] = setting(
+        "How many seeds, or which: 0:8, or a list.",
+        ("--seeds",),
+        read=_seeds,
+        kind=int,
+        metavar="COUNT",
+        of=lambda run: run.seed,
+        columns=("seed",),
+        default="3",
+        by_verb={"compare": "12", "check": "16", "estimate": "5", "reproduce": Words("the suite's")},
+    )
+    lr: float | None = setting(
+        "Learning rate: the peak of one-cycle, or the constant rate.",
+        ("--lr",),
+        read=_rate,
+        kind=float,
+        many=False,
+        of=lambda run: run.fit and run.fit.lr,
+        default=Words("0.002 for one-cycle, 0.0005 for constant"),
+    )
+    schedule: str | None = setting(
+        "one-cycle, or constant as in the published experiments.",
+        ("--schedule",),
+        read=functools.partial(one_of, allowed=SCHEDULES),
+        many=False,
+        of=lambda run: run.fit and run.fit.schedule,
+        default=Words("one-cycle on the stream, else constant"),
+        by_verb={"estimate": "constant"},
+    )
+    precision: str = setting(
+        "float32, float64, or tf32 on CUDA.",
+        ("--precision",),
+        read=functools.partial(one_of, allowed=PRECISIONS),
+        many=False,
+        of=lambda run: run.fit and run.fit.precision,
+        default="float32",
+    )
+    device: str = setting(
+        "auto, cpu, cuda or cuda:1.",
+        ("--device",),
+        read=lambda value, _: str(value),
+        many=False,
+        columns=(),
+        default="auto",
+    )
+
+
+class FitArguments(TypedDict, total=False):
+    """How a pair is read and a model trained, as keyword arguments; type checkers need them written out."""
+
+    n: OneOrMore[int | str] | None
+    critic: OneOrMore[str] | None
+    model: OneOrMore[str] | None
+    steps: int | str | None
+    seeds: OneOrMore[int | str] | None
+    lr: float | str | None
+    schedule: str | None
+    precision: str | None
+    device: str | None
+
+
+class GridArguments(FitArguments, total=False):
+    """All settings of a grid as keyword arguments, but the estimator and the task."""
+
+    dim: OneOrMore[int | str] | None
+    mi: OneOrMore[float | str] | None
+    rho: OneOrMore[float | str] | None
+    data: OneOrMore[str] | None
+    encoder: OneOrMore[str] | None
+    protocol: OneOrMore[str] | None
+    samples: OneOrMore[int | str] | None
+
+
+# ---- what follows from them
+
+SETTINGS: dict[str, Setting] = {each.name: each.metadata["setting"] for each in fields(Grid)}
+
+COLUMNS: tuple[str, ...] = tuple(
+    column
+    for name, about in SETTINGS.items()
+    for column in ((name,) if about.columns is None else about.columns)
+)
+"""The columns of a record that hold its settings."""
+
+CELL: tuple[str, ...] = tuple(column for column in COLUMNS if column != "seed")
+"""What makes a cell of a grid: everything but the seed."""
+
+
+def settings_of(arguments: type[Any], without: Collection[str] = ()) -> list[str]:
+    """Return the names of the settings that a verb has: estimator, task and those of a TypedDict."""
+    pair = set(GridArguments.__annotations__) - set(FitArguments.__annotations__) | {"task"}
+    left_out = {*without, *(pair if arguments is FitArguments else ())}
+    return [name for name in SETTINGS if name not in left_out]
+
+
+def read(verb: str, given: Mapping[str, Any]) -> Grid:
+    """Return a grid of what a verb is given, and of its defaults; None is not given.
+
+    Raises:
+        UsageError: an unknown setting, or a value that is not allowed.
+    """
+    values = {name: value for name, value in given.items() if value is not None}
+    for name, about in SETTINGS.items():
+        for other in _other_names(name, about):
+            if other in values and name in values:
+                raise UsageError(f"{name} and {other} are given together.", "Give one: they are the same.")
+            if other in values:
+                values[name] = values.pop(other)
+    for name in values:
+        if name not in SETTINGS:
+            raise unknown("setting", name, SETTINGS, f"It is one of: {', '.join(SETTINGS)}.")
+    chosen = {name: values.get(name, about.default_of(verb)) for name, about in SETTINGS.items()}
+    return Grid(
+        **{
+            name: SETTINGS[name].read(value, name)
+            for name, value in chosen.items()
+            if value is not None and not isinstance(value, Words)
+        }
+    )
+
+
+def defaults(verb: str) -> dict[str, str]:
+    """Return the defaults of a verb that depend on nothing else, as a user would type them."""
+    texts = {name: about.default_of(verb) for name, about in SETTINGS.items()}
+    return {name: text for name, text in texts.items() if text is not None and not isinstance(text, Words)}
+
+
+def values_of(run: RunSpec) -> dict[str, Any]:
+    """Return the value of each setting in a run; None where it has no meaning there."""
+    found = {}
+    for name, about in SETTINGS.items():
+        if about.level:
+            found[name] = dict(run.task.options).get(name)
+        elif about.of is not None:
+            found[name] = about.of(run)
+    return found
+
+
+def takes(arguments: type[Any]) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Complete a Python verb whose `**settings` are those of a TypedDict.
+
+    An unknown keyword is a UsageError that names the nearest, `{settings}` in the docstring becomes a line
+    for each setting, and `inspect.signature` has them with their defaults.
+    """
+
+    def decorate(verb: Callable[P, T]) -> Callable[P, T]:
+        own = inspect.signature(verb).parameters
+        known = [*(name for name in own if name != "settings"), *arguments.__annotations__]
+        shown = [name for name in settings_of(arguments) if name in known]
+
+        @functools.wraps(verb)
+        def completed(*args: P.args, **kwargs: P.kwargs) -> T:
+            for name in kwargs:
+                if name not in known:
+                    raise unknown("argument", name, known, f"help(mibench.{verb.__name__}) shows all.")
+            return verb(*args, **kwargs)
+
+        lines = "\n".join(_documented(name, verb.__name__) for name in shown).lstrip()
+        completed.__doc__ = (verb.__doc__ or "").replace("{settings}", lines)
+        completed.__signature__ = _signature(verb, shown)  # type: ignore[attr-defined]
+        return completed
+
+    return decorate
+
+
+def _signature(verb: Callable[..., Any], shown: Collection[str]) -> inspect.Signature:
+    texts = defaults(verb.__name__)
+    found = inspect.signature(verb)
+    own = [
+        each.replace(default=texts.get(each.name)) if each.name in shown else each
+        for each in found.parameters.values()
+        if each.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+    more = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=texts.get(name))
+        for name in shown
+        if name not in found.parameters
+    ]
+    return found.replace(parameters=[*own, *more])
+
+
+def _documented(name: str, verb: str) -> str:
+    about = SETTINGS[name]
+    default = about.default_of(verb)
+    text = f"{name}: {about.help}" + (f" Default: {default}." if default else "")
+    text = re.sub(r"--(\w)", r"\1", text)  # flags of the command line are arguments here
+    return textwrap.fill(
+        text, 100, initial_indent=" " * 8, subsequent_indent=" " * 12, break_on_hyphens=False
+    )
+
+
+def _other_names(name: str, about: Setting) -> list[str]:
+    own = f"--{name}"
+    return [flag.removeprefix("--") for flag in about.flags if flag.startswith("--") and flag != own]
