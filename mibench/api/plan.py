@@ -68,6 +68,10 @@ def plan(
 ) -> Plan:
     """Check a grid and return its plan; nothing is trained or written. For the arguments see `run`.
 
+    >>> import mibench
+    >>> len(mibench.plan("infonce,nwj", mi=[2, 4], n=64, seeds=3, device="cpu").specs)
+    12
+
     Raises:
         UsageError: whatever is wrong with the arguments, the first of it.
     """
