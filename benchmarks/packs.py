@@ -19,7 +19,7 @@ def pack(
     device: torch.device,
     first_seed: int = 0,
 ) -> Pack:
-    """Return a pack of so many runs of InfoNCE (d = 20, I = 4), or of as many as the engine would choose."""
+    """Return a pack of `runs` runs of InfoNCE (d = 20, I = 4), or of as many as the engine would choose."""
     specs = grid(
         protocols=[protocols.registry.choose("stream")],
         estimators=[estimators.registry.choose("infonce")],
