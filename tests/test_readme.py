@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from mibench.cli import app
@@ -59,6 +60,16 @@ def test_check_commands_are_understood(a_folder):
     done = CliRunner().invoke(app, [*compare, "--quiet"])
     assert done.exit_code == 0, done.stdout
     assert (a_folder / "check.xml").is_file()
+
+
+def test_commands_in_running_text_exist():
+    """`mibench run --encoder` in a sentence: the command and its options, whatever stands for the values."""
+    commands = typer.main.get_command(app).commands
+    spoken = {words for page in PAGES.values() for words in re.findall(r"`mibench ([^`]+)`", page)}
+    assert len(spoken) >= 10
+    for name, *words in map(shlex.split, spoken):
+        options = {option for parameter in commands[name].params for option in parameter.opts}
+        assert {word for word in words if word.startswith("-")} <= options | {"--help"}, (name, words)
 
 
 def test_make_targets_exist():
