@@ -1,4 +1,4 @@
-"""Seconds to train eight seeds of an encoder as a pack, against one by one.
+"""Seconds to train eight seeds of an encoder as a pack, compared with training them one by one.
 
 python -m benchmarks.encoders
 """
@@ -38,7 +38,7 @@ def seconds(packs: Sequence[Sequence[EncoderSpec]], device: torch.device) -> flo
 
 
 def main() -> None:
-    """Print one row of a Markdown table a recipe."""
+    """Print one row of a Markdown table per recipe."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--rounds", type=int, default=3)

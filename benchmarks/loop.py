@@ -1,4 +1,4 @@
-"""The plain loop that the published experiments use: one `nn.Module`, one critic at a time."""
+"""The plain loop of the published experiments: one `nn.Module`, one critic at a time."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Joint(nn.Module):
 
 
 def steps(critic: nn.Module, n: int, mi: float, device: torch.device) -> Iterator[None]:
-    """Train with InfoNCE by Adam at a constant rate; yield after every step, without end."""
+    """Train with InfoNCE by Adam at a constant rate; yield after every step, indefinitely."""
     rho = math.sqrt(1 - math.exp(-2 * mi / DIM))
     optimiser = torch.optim.Adam(critic.parameters(), lr=LEARNING_RATE)
     while True:
@@ -65,7 +65,7 @@ def steps(critic: nn.Module, n: int, mi: float, device: torch.device) -> Iterato
 
 
 def parameters(critic: Separable) -> dict[str, Tensor]:
-    """Return the parameters of a loop's critic as a pack of one run has them."""
+    """Return the parameters of the loop's critic in the form that a pack of one run has."""
     packed = {}
     for name, value in critic.named_parameters():  # "g.2.weight": tower, index among layers and ReLUs, kind
         tower, index, kind = name.split(".")
@@ -75,7 +75,7 @@ def parameters(critic: Separable) -> dict[str, Tensor]:
 
 
 def serve(pipe: Connection, critic: str, n: int, device: torch.device) -> None:
-    """Train in a process of its own; for each count received, send the seconds that so many steps took."""
+    """Train in a separate process; for each count received, send the seconds that this many steps took."""
     training = steps({"separable": Separable, "joint": Joint}[critic]().to(device), n, 4.0, device)
     while (count := pipe.recv()) is not None:
         started = time.perf_counter()

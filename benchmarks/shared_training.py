@@ -1,4 +1,4 @@
-"""Seconds for js with smile at three taus, against js alone: one training, read out four ways.
+"""Seconds for js with smile at three taus, compared with js alone: one training, evaluated in four ways.
 
 python -m benchmarks.shared_training
 """

@@ -1,7 +1,7 @@
-"""Critic-steps per second: a pack against one critic at a time, by turns.
+"""Critic-steps per second: a pack compared with one critic at a time, in turns.
 
-The loop has a process of its own, which waits while the pack trains: settings that the engine makes for its
-process (what the C library does with freed memory) must not help the loop.
+The loop runs in a separate process, which waits while the pack trains: process-wide settings of the engine
+(what the C library does with freed memory) must not speed up the loop.
 
 python -m benchmarks.throughput
 python -m benchmarks.throughput --device cuda --runs 1000 --rounds 3
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
     device, message = resolve(arguments.device)
-    print(f"{message}; PyTorch {torch.__version__}; {arguments.rounds} rounds, by turns\n")
+    print(f"{message}; PyTorch {torch.__version__}; {arguments.rounds} rounds, in turns\n")
     print(
         "| critic | n | runs | loop, steps/s | pack, critic-steps/s "
         "| ratio: median (min to max) | of the matrix rate |"

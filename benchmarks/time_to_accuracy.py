@@ -2,7 +2,7 @@
 
 python -m benchmarks.time_to_accuracy
 
-Both are read out on the same fresh batches. The pack's number of steps is fixed beforehand.
+Both are evaluated on the same fresh batches. The pack's number of steps is fixed in advance.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ def interval(values: list[float]) -> str:
 
 
 def main() -> None:
-    """Print times a critic, accuracies, and the ratio of the times."""
+    """Print times per critic, accuracies, and the ratio of the times."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--steps", type=int, default=1500, help="of the pack")
-    parser.add_argument("--critics", type=int, default=3, help="that the loop trains, one at a time")
+    parser.add_argument("--steps", type=int, default=1500, help="steps of the pack")
+    parser.add_argument("--critics", type=int, default=3, help="how many the loop trains, one at a time")
     arguments = parser.parse_args()
     device, message = resolve(arguments.device)
     print(f"{message}; PyTorch {torch.__version__}\n")
@@ -57,7 +57,7 @@ def main() -> None:
         pack_seconds.append((time.perf_counter() - started) / len(ours.specs))
         pack_gaps += [one.estimate - one.oracle for one in read_out(ours, trained, device).values()]
         ratios.append(loop_seconds[-1] / pack_seconds[-1])
-    print("| | steps | seconds a critic | estimate - oracle, nats |")
+    print("| | steps | seconds per critic | estimate - oracle, nats |")
     print("|---|---:|---:|---:|")
     print(f"| loop, constant 5e-4 | {LOOP_STEPS} | {mean(loop_seconds):.2f} | {interval(loop_gaps)} |")
     runs, taken = len(pack_gaps) // arguments.critics, mean(pack_seconds)

@@ -1,9 +1,16 @@
 """A benchmark suite for mutual-information estimators on tasks whose true mutual information is known.
 
-    task = mibench.tasks.get("gaussian", dim=20, mi=4.0)
-    estimator = mibench.estimators.get("nwj")
-    frame = mibench.run(estimator="infonce", task="gaussian", dim=20, mi=[2, 4], n=[64], seeds=3)
-    cells = mibench.summarise(frame)
+    >>> import mibench
+    >>> task = mibench.tasks.get("gaussian", dim=20, mi=4.0)
+    >>> estimator = mibench.estimators.get("nwj")
+    >>> frame = mibench.run(estimator="infonce", task="gaussian", dim=2, mi=[1, 2], n=[8], seeds=3, steps=5)
+    >>> len(frame)
+    6
+    >>> cells = mibench.summarise(frame)
+    >>> cells[["true_mi_nats", "n", "runs", "failed"]]
+       true_mi_nats  n  runs  failed
+    0           1.0  8     3       0
+    1           2.0  8     3       0
 
 Importing this package imports neither torch nor pandas; its parts are imported when they are first used.
 """

@@ -1,4 +1,4 @@
-"""One torch thread a worker: tests run in parallel, and numbers must not depend on the machine's load."""
+"""One torch thread per worker: tests run in parallel, and numbers must not depend on the machine's load."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Independent float64 versions of what the package computes: loops, no tricks, no shared code."""
+"""Independent float64 versions of what the package computes: plain loops, no shared code."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Records for the tests of what is made of records."""
+"""Records for the tests of what is computed from records."""
 
 from mibench.store.record import Record
 

@@ -1,4 +1,4 @@
-"""Stores with results that nobody computed, for the tests of what is made of stores."""
+"""Stores with made-up results, for the tests of what is computed from stores."""
 
 import itertools
 import math

@@ -1,4 +1,4 @@
-"""`mibench check` as its users meet it: an unchanged estimator, a changed one, and bad input."""
+"""`mibench check` as users see it: an unchanged estimator, a changed one, and bad input."""
 
 import ast
 import dataclasses

@@ -1,4 +1,4 @@
-"""The command line as its users meet it."""
+"""The command line as users see it."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""`mibench compare` and `reproduce` as their users meet them."""
+"""`mibench compare` and `reproduce` as users see them."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Critics against the same networks built of torch.nn, run by run."""
+"""Critics compared with the same networks built from torch.nn, run by run."""
 
 import math
 

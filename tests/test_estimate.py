@@ -1,4 +1,4 @@
-"""`mibench estimate` and `mibench.estimate`: one's own data."""
+"""`mibench estimate` and `mibench.estimate`: your own data."""
 
 import json
 import math

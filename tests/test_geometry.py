@@ -1,4 +1,4 @@
-"""Alignment, uniformity, effective rank and spread against closed forms."""
+"""Alignment, uniformity, effective rank and spread compared with closed forms."""
 
 import math
 

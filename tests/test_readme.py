@@ -1,28 +1,35 @@
-"""What the README shows is what there is."""
+"""README and docs/: commands are understood, links resolve, examples run, numbers are those of results/."""
 
 import re
 import shlex
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from mibench.cli import app
+from mibench.store.segments import Store
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text("utf-8")
-COMMANDS = re.findall(r"^\$ mibench (.*?)(?:\s{2,}#.*)?$", README, re.MULTILINE)
-
-
+README = ROOT / "README.md"
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text("utf-8")
+    for path in [README, *DOCS, ROOT / "benchmarks/README.md", ROOT / "mibench/baselines/README.md"]
+}
+COMMAND = re.compile(r"^(?:\$|   ) (?:\w+=\w+ )*mibench (.*?)(?:\s{2,}#.*)?$", re.MULTILINE)
+COMMANDS = list(dict.fromkeys(command for page in PAGES.values() for command in COMMAND.findall(page)))
 TRAINING = ("run", "compare", "reproduce")
 
 
 @pytest.fixture
 def a_folder(tmp_path, monkeypatch):
-    """A folder with what the README's commands find in one."""
+    """A folder with the files that the commands of the pages read."""
     monkeypatch.chdir(tmp_path)
     rows = np.random.default_rng(0).normal(size=(200, 4))
     pd.DataFrame(rows, columns=["x_0", "x_1", "y_0", "y_1"]).to_csv("data.csv", index=False)
@@ -44,8 +51,9 @@ def test_commands_are_understood(command, a_folder):
 
 
 def test_check_commands_are_understood(a_folder):
-    """What `check --save` freezes, `check --baseline` reads; the grid is made small."""
-    default, save, compare = (shlex.split(command) for command in COMMANDS if command.startswith("check"))
+    """The file that `check --save` writes is read by `check --baseline`; the grid is made small."""
+    page = PAGES["docs/regression.md"]
+    default, save, compare = (shlex.split(words) for words in COMMAND.findall(page) if "check" in words)
     assert default == ["check"]
     small = ["--steps", "2", "--dim", "2", "-n", "4", "--quiet"]
     assert CliRunner().invoke(app, [*save, *small]).exit_code == 0
@@ -54,100 +62,221 @@ def test_check_commands_are_understood(a_folder):
     assert (a_folder / "check.xml").is_file()
 
 
+def test_commands_in_running_text_exist():
+    """`mibench run --encoder` in a sentence: the command and its options, whatever stands for the values."""
+    commands = typer.main.get_command(app).commands
+    spoken = {words for page in PAGES.values() for words in re.findall(r"`mibench ([^`]+)`", page)}
+    assert len(spoken) >= 10
+    for name, *words in map(shlex.split, spoken):
+        options = {option for parameter in commands[name].params for option in parameter.opts}
+        assert {word for word in words if word.startswith("-")} <= options | {"--help"}, (name, words)
+
+
+def test_make_targets_exist():
+    """`make run` and `make test`, but also every other target that a page names, with its variables."""
+    commands = {
+        words for page in PAGES.values() for words in re.findall(r"^\$ (make .*?)(?:\s+#.*)?$", page, re.M)
+    }
+    assert {"make run", "make test"} <= commands
+    for command in commands:
+        done = subprocess.run(
+            [*shlex.split(command), "--dry-run"], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_the_main_job_is_what_make_run_does():
+    (command,) = re.findall(r"mibench (run .*) \$\(ARGS\)", (ROOT / "Makefile").read_text("utf-8"))
+    assert f"`mibench {command}`" in PAGES["README.md"]
+    assert command in COMMANDS
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_resolve(name):
+    folder = (ROOT / name).parent
+    links = re.findall(r"\]\(([^)]+)\)", PAGES[name])
+    for link in links:
+        target, _, heading = link.partition("#")
+        path = (folder / target).resolve() if target else ROOT / name
+        assert path.exists(), link
+        if heading:
+            titles = re.findall(r"^#+ (.*)$", path.read_text("utf-8"), re.MULTILINE)
+            assert heading in [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles], (
+                link
+            )
+
+
+def test_every_page_is_in_the_index():
+    linked = set(re.findall(r"\]\((\w[\w-]*\.md)\)", PAGES["docs/index.md"]))
+    assert linked == {path.name for path in DOCS} - {"index.md"}
+
+
+def test_the_readme_is_short():
+    assert len(PAGES["README.md"].splitlines()) < 150
+
+
 def test_the_python_example_runs():
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (code,) = re.findall(r"```python\n(.*?)```", PAGES["docs/python.md"], re.DOTALL)
     names = {}
     exec(code.replace("seeds=3", "seeds=1, steps=3"), names)
     assert len(names["frame"]) == 2
     assert names["scores"].shape == (64, 64)
 
 
-def test_the_table_is_the_published_one():
-    published = (ROOT / "results/infonce_gaussian_20d/table.md").read_text("utf-8")
-    assert published.strip() in README
+def rows_of(text):
+    """The rows of Markdown tables, without their padding."""
+    return [
+        tuple(cell.strip() for cell in line.strip("|").split("|"))
+        for line in text.splitlines()
+        if line.startswith("|")
+    ]
+
+
+def test_the_tables_of_the_main_job_are_the_published_ones():
+    published = (ROOT / "results/infonce_gaussian_20d/table.md").read_text("utf-8").strip()
+    assert published in PAGES["docs/quickstart.md"]
+    heading, line, *rows = rows_of(published)
+    assert rows_of(PAGES["README.md"]) == [heading, line, *(row for row in rows if row[1] == "64")]
 
 
 def test_the_comparison_is_the_published_one():
-    folder = ROOT / "results/compare_gaussian_20d"
-    published = (folder / "comparison.md").read_text("utf-8").splitlines()
-    rows = [line for line in published if line.startswith("| 4 ")]
+    published = rows_of((ROOT / "results/compare_gaussian_20d/comparison.md").read_text("utf-8"))
+    rows = [row for row in published if row[0] == "4"]
     assert len(rows) == 4 + 6
-    assert all(row in README for row in rows)
+    assert [row for row in rows_of(PAGES["docs/compare.md"]) if row[0] == "4"] == rows
 
 
-def test_the_reproduction_is_the_published_one():
-    """One line an estimator and level: theirs, ours, and the spread over seeds, for both critics."""
-    tables = {
+def reproductions():
+    """The published reproduction of each critic, by estimator and level."""
+    return {
         critic: pd.read_csv(ROOT / f"results/song_ermon_2020/{critic}/reproduction.csv").set_index(
             ["estimator", "true_mi_nats"]
         )
         for critic in ("separable", "joint")
     }
-    separable, joint = tables["separable"], tables["joint"]
+
+
+def test_the_reproduction_is_the_published_one():
+    """One row per estimator and level: theirs, ours, and the spread over seeds, for both critics."""
+    separable, joint = reproductions().values()
     assert len(separable) == len(joint) == 25
+    expected = []
     for (estimator, level), row in separable.iterrows():
         other = joint.loc[(estimator, level)]
-        cells = [f"`{estimator}`", f"{level:g}", f"{row['published_nats']:.2f}", f"{row['mean_nats']:.2f}"]
-        cells += [f"{row['std_nats']:.2f}", f"{other['published_nats']:.2f}", f"{other['mean_nats']:.2f}"]
-        assert f"| {' | '.join(cells)} |" in README
+        numbers = row["published_nats"], row["mean_nats"], row["std_nats"]
+        numbers += other["published_nats"], other["mean_nats"]
+        expected.append((f"`{estimator}`", f"{level:g}", *(f"{number:.2f}" for number in numbers)))
+    assert rows_of(PAGES["docs/reproduce.md"])[2:] == expected
 
 
-def test_links_lead_to_files():
-    links = re.findall(r"\]\(([^)#]+)\)", README)
-    assert len(links) >= 4
-    for link in links:
-        assert (ROOT / link).exists(), link
+def decimals(page, mark):
+    """The numbers with a decimal point in the paragraphs and list items of a page that contain `mark`."""
+    parts = [" ".join(part.split()) for part in re.split(r"\n\n|\n(?=- )", PAGES[f"docs/{page}"])]
+    found = [part for part in parts if mark in part]
+    assert found, mark
+    text = re.sub(r"`[^`]*`|\]\([^)]*\)", "", " ".join(found))
+    return set(re.findall(r"(?<![\d.])\d+\.\d+(?!\.?\d)", text))
 
 
-def test_what_is_said_of_representations_is_what_was_published():
-    """Every number of the findings, in the order in which they are told."""
+def shown(*values, digits=2):
+    return {f"{value:.{digits}f}" for value in values}
 
-    def column(folder, name, **where):
-        cells = pd.read_csv(ROOT / f"results/{folder}/table.csv")
-        for key, value in where.items():
-            cells = cells[cells[key] == value]
-        return cells[name].tolist()
 
-    said = " ".join(README.split())
+def column(folder, name, **where):
+    cells = pd.read_csv(ROOT / f"results/{folder}/table.csv")
+    for key, value in where.items():
+        cells = cells[cells[key] == value]
+    return cells[name].tolist()
+
+
+def test_what_is_said_of_the_main_job():
+    rows = {
+        level: pd.read_csv(ROOT / "results/infonce_gaussian_20d/table.csv")
+        .query(f"n == 64 and true_mi_nats == {level}")
+        .iloc[0]
+        for level in (2, 10)
+    }
+    far = rows[10]
+    expected = shown(far["mean_nats"], -far["bound_gap_nats"], -far["bias_nats"])
+    assert decimals("quickstart.md", "no critic and no training") == expected
+    assert all(number in PAGES["README.md"].replace("\n", " ") for number in expected)
+    assert rows[2]["critic_gap_nats"] / rows[2]["bias_nats"] == pytest.approx(1 / 3, abs=0.05)
+
+
+def test_what_is_said_of_the_reproduction():
+    tables = reproductions()
+    joint, separable = (
+        tables[name].published_nats - tables[name].mean_nats for name in ("joint", "separable")
+    )
+    assert decimals("reproduce.md", "every level, and NWJ") == {"0.11", "0.02"}
+    assert joint.loc[["infonce", "smile", "smile[tau=none]"]].abs().max() < 0.115
+    assert joint.loc["nwj"].loc[[2, 4]].abs().max() < 0.025
+    assert separable.loc["infonce"].abs().max() < 0.015
+
+    runs = Store(ROOT / "results/song_ermon_2020/separable").load().values()
+    frame = pd.DataFrame([vars(run) for run in runs]).assign(upper=lambda runs: runs.seed.isin([0, 3, 4, 6]))
+    groups = frame.groupby(["estimator", "true_mi_nats", "upper"]).estimate_nats.mean().unstack()
+    levels = [groups.loc[("smile", level), upper] for level in (4, 10) for upper in (True, False)]
+    assert decimals("reproduce.md", "two groups of four") == shown(*levels) | {"0.06", "0.05", "0.25"}
+    published = tables["separable"].published_nats
+    upper, lower = (published - groups[group] for group in (True, False))
+    assert upper.loc[["smile", "smile[tau=none]"]].abs().max() < 0.065
+    assert lower.loc["smile[tau=1]"].abs().max() < 0.055
+    assert separable.loc[["smile", "smile[tau=1]", "smile[tau=none]"]].abs().max() < 0.255
+    first = published - frame[frame.seed == 0].set_index(["estimator", "true_mi_nats"]).estimate_nats
+    assert first.loc[["infonce", "smile", "smile[tau=none]"]].abs().max() < 0.065
+
+
+def test_what_is_said_of_representations():
+    """The numbers of each finding; the link to its results marks the paragraph."""
+    page = "representations.md"
     linear = {"folder": "linear_training", "encoder": "linear[steps=100]"}
     (truth,) = set(column(name="true_mi_low_nats", **linear))
-    small, middle, large = column(name="mean_nats", **linear)
-    assert (
-        f"hold {truth:.2f} of 6 nats, exactly. InfoNCE reads {small:.2f}, {middle:.2f} and {large:.2f}"
-        in said
-    )
+    read = column(name="mean_nats", **linear)
+    assert decimals(page, "results/linear_training/") == shown(truth, *read) | {"0.05"}
     assert max(map(abs, column(name="critic_gap_nats", **linear))) < 0.05
 
     names = column("digits_encoders", "encoder")
     means = dict(zip(names, column("digits_encoders", "mean_nats"), strict=True))
     probes = dict(zip(names, column("digits_encoders", "probe_accuracy"), strict=True))
-    good = ["supervised", "simclr", "moco", "byol", "simsiam"]
-    low, high = (f"{end(means[name] for name in good):.2f}" for end in (min, max))
-    assert f"{low} to {high} nats with probes above 0.97" in said
+    good, poor = ["supervised", "simclr", "moco", "byol", "simsiam"], ["simcse", "random"]
+    ends = [end(means[name] for name in good) for end in (min, max)]
+    others = [values[name] for values in (means, probes) for name in poor]
+    (simcse,) = column("digits_encoders", "encoder_nats", encoder="simcse")
+    assert decimals(page, "results/digits_encoders/") == shown(*ends, *others, simcse) | {"0.97"}
     assert min(probes[name] for name in good) > 0.97
-    poor = [f"{values[name]:.2f}" for values in (means, probes) for name in ("simcse", "random")]
-    assert f"have {poor[0]} and {poor[1]} with probes of {poor[2]} and {poor[3]}" in said
 
     own = column("digits_temperature", "encoder_nats", n=128)
-    assert f"falls from {own[0]:.2f} to {own[-1]:.2f} nats" in said
     probe = column("digits_temperature", "probe_accuracy", n=128)
-    assert f"within {min(probe):.3f} to {max(probe):.3f}" in said
-    (simcse,) = column("digits_encoders", "encoder_nats", encoder="simcse")
-    assert f"`simcse` reads {simcse:.2f}." in said
+    expected = shown(own[0], own[-1]) | shown(min(probe), max(probe), digits=3) | {"0.05"}
+    assert decimals(page, "results/digits_temperature/") == expected
 
     band = column("digits_training", "true_mi_low_nats", n=128)
-    assert f"from {band[0]:.2f} to {band[-1]:.2f} of 1.76 nats" in said
-    assert column("digits_dropout", "probe_accuracy", n=128)[-1] < probes["random"]
+    (upper,) = set(column("digits_training", "true_mi_high_nats", n=128))
+    assert decimals(page, "results/digits_training/") == shown(band[0], band[-1], upper)
 
-    errors = [f"{error:.2f}" for error in column("bigram", "log_ratio_rmse_nats")]
-    assert f"{errors[0]}, {errors[1]}, {errors[2]} and {errors[3]} nats for k = 1, 4, 16 and 64" in said
+    dropout = column("digits_dropout", "probe_accuracy", n=128)[-1]
+    assert decimals(page, "results/digits_dropout/") == shown(dropout, probes["random"]) | {"0.8"}
+    assert dropout < probes["random"]
+
+    errors = column("bigram", "log_ratio_rmse_nats")
+    assert decimals(page, "results/bigram/") == shown(*errors) | {"0.06"}
     assert max(map(abs, column("bigram", "log_partition_nats"))) < 0.06
 
     failed = dict(zip(names, column("digits_encoders", "failed"), strict=True))
     assert failed == {name: 3 * (name == "simsiam[stop_gradient=false]") for name in names}
 
+
+def test_what_is_said_of_digits_and_cpc():
+    page = "representations.md"
     four = {"folder": "digits", "encoder": "simclr", "estimator": "infonce", "n": 128}
-    assert f"reads {column(name='mean_nats', **four)[0]:.2f} of `simclr`" in said
+    (read,), (ceiling,) = (column(name=name, **four) for name in ("mean_nats", "ceiling_nats"))
+    high, low = max(column("digits", "true_mi_high_nats")), min(column("digits", "true_mi_low_nats"))
+    assert decimals(page, "Four images hold") == shown(read, ceiling, high, low)
+
+    ends = zip(column("cpc", "true_mi_low_nats"), column("cpc", "true_mi_high_nats"), strict=True)
+    widths = [high - low for low, high in ends]
+    assert decimals(page, "grey bands") == shown(min(widths), max(widths))
     times = {"folder": "cpc", "encoder": "cpc[negatives=times]", "task": "cpc[horizon=8]", "n": 512}
-    (reads,), (exact,) = (column(name=name, **times) for name in ("encoder_nats", "true_mi_high_nats"))
-    assert f"it reads {reads:.2f} nats, where the past knows {exact:.2f} of the future" in said
+    (own,), (exact,) = (column(name=name, **times) for name in ("encoder_nats", "true_mi_high_nats"))
+    assert decimals(page, "at horizon 8") == shown(own, exact)

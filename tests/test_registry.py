@@ -1,4 +1,4 @@
-"""Names as users type them, and plug-ins of other packages."""
+"""Names as users type them, and plug-ins from other packages."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What a report says, in each of its forms, and what is wrong with the stores that it refuses."""
+"""What a report says, in each of its formats, and which stores it refuses and why."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The report's page in a real browser: it loads from a file, sorts, copies, and can be read everywhere."""
+"""The report's page in a real browser: it loads from a file, sorts, copies, and is readable everywhere."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The identity of a run: every field is in it, and its key is the same everywhere."""
+"""The identity of a run: it contains every field, and its key is the same on every machine."""
 
 import dataclasses
 import subprocess

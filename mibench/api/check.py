@@ -96,7 +96,9 @@ def check(
 ) -> Check:
     """Run the cells of a baseline again and compare them with it, seed by seed.
 
-        assert mibench.check("baseline.json").fine
+    >>> import mibench
+    >>> mibench.check("baseline.json").fine  # doctest: +SKIP
+    True
 
     Args:
         baseline: a file that `mibench check --save` made, or the name of a shipped one: "reference".

@@ -27,8 +27,10 @@ def compare(
 ) -> Comparison:
     """Run estimators on the same data and compare them pair by pair.
 
-        compared = mibench.compare(["infonce", "nwj"], dim=20, mi=[2, 4], seeds=12)
-        compared.cells, compared.pairs
+    >>> import mibench
+    >>> compared = mibench.compare(["infonce", "nwj"], dim=2, mi=1, n=8, seeds=3, steps=5)
+    >>> len(compared.cells), len(compared.pairs)
+    (2, 1)
 
     Args:
         estimators: names of two or more, such as `"infonce,nwj"` or `["infonce", "nce[k=5]"]`.

@@ -54,6 +54,10 @@ def plan(
     Args:
         {settings}
 
+    >>> import mibench
+    >>> len(mibench.plan("infonce,nwj", mi=[2, 4], n=64, seeds=3, device="cpu").specs)
+    12
+
     Raises:
         UsageError: the first argument that is not allowed.
     """

@@ -54,6 +54,15 @@ def run(
 
     Every argument that takes a value takes a list as well; the grid is every combination.
 
+    >>> import mibench
+    >>> frame = mibench.run("nce[k=1|7]", dim=2, mi=1, n=8, seeds=2, steps=5)
+    >>> frame[["estimator", "seed", "status"]]
+      estimator  seed status
+    0  nce[k=1]     0     ok
+    1  nce[k=1]     1     ok
+    2  nce[k=7]     0     ok
+    3  nce[k=7]     1     ok
+
     Args:
         {settings}
         out: folder of a results store; what is finished there is not run again. None keeps nothing.

@@ -1,6 +1,8 @@
 """Encoder recipes: what turns a task's data into representations, and how it is trained.
 
-    encoder = mibench.encoders.get("simclr[temperature=0.2]")
+    >>> import mibench
+    >>> mibench.encoders.get("simclr[temperature=0.2]").temperature
+    0.2
 
 A recipe is a dataclass in a file of this folder with a literal `name`; its fields are the options that users
 type. Seeds of one recipe train as one pack: parameters lead with the run axis. Other packages add theirs

@@ -1,6 +1,12 @@
 """Joint distributions whose mutual information is known.
 
-    task = mibench.tasks.get("gaussian", dim=20, mi=4.0)
+    >>> import mibench
+    >>> task = mibench.tasks.get("gaussian", dim=20, mi=4.0)
+    >>> task.true_mi_nats
+    4.0
+    >>> x, y = task.sample(64)
+    >>> x.shape, task.log_density_ratio(x, y).shape
+    (torch.Size([64, 20]), torch.Size([64, 64]))
 
 A task is a dataclass in a file of this folder with a literal `name`; its fields are the options that users
 type. Other packages add theirs through the entry-point group `mibench.tasks`.

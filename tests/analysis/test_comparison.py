@@ -1,4 +1,4 @@
-"""Comparisons whose outcome is known: paired differences, what is best, and what cannot be told."""
+"""Comparisons with a known outcome: paired differences, the best estimator, and too few seeds to tell."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The verdicts of a check, each of them, and the error rates that it claims, on simulated differences."""
+"""Every verdict of a check, and the error rates that it claims, on simulated differences."""
 
 import math
 from functools import cache

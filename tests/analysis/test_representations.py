@@ -1,4 +1,4 @@
-"""Truths that are intervals: bias and its error by hand, tables, and figures that carry the right data."""
+"""Truths that are intervals: bias and its error by hand, tables, and figures that show the right data."""
 
 import math
 import statistics as by_hand

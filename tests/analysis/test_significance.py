@@ -1,4 +1,4 @@
-"""The paired tests: exact where they can be, and with the error rates that they claim."""
+"""The paired tests: exact where possible, and with the error rates that they claim."""
 
 import math
 

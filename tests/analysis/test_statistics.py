@@ -1,4 +1,4 @@
-"""Cells, tables and figures of records whose summary is known."""
+"""Cells, tables and figures of records with a known summary."""
 
 import math
 

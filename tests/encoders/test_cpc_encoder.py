@@ -1,4 +1,4 @@
-"""CPC: its GRU against PyTorch's, its losses against loops, and what a trained one knows."""
+"""CPC: its GRU compared with PyTorch's, its losses with loops, and what a trained encoder holds."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Recipes for images: losses against loops, what gradients reach, packs, collapse, what they are good for."""
+"""Recipes for images: losses compared with loops, gradients, packs, collapse, quality."""
 
 import math
 import warnings

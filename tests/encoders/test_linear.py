@@ -1,4 +1,4 @@
-"""Linear encoders: the critic that trains them against loops, and what trained ones know."""
+"""Linear encoders: the critic that trains them compared with loops, and what trained ones hold."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Devices: what is not there is an error; on CUDA the captured step is the eager one."""
+"""Devices: a missing device is an error; on CUDA the captured step equals the eager one."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Encoders in packs, their cache, and what happens to runs whose encoder failed."""
+"""Encoders in packs, their cache, and runs whose encoder failed."""
 
 import json
 

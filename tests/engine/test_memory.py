@@ -1,4 +1,4 @@
-"""The engine never needs more memory than its plan announced (within 25%)."""
+"""The engine never needs more memory than its plan says (within 25%)."""
 
 import json
 import subprocess

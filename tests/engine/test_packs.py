@@ -1,4 +1,4 @@
-"""A run is the same in a pack and alone, whatever its mates do and in whatever order they come."""
+"""A run is the same in a pack and alone, whatever the other runs in its pack do, and in any order."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The staircase and the fixed data set: what is trained on what, and where each number comes from."""
+"""The staircase and the fixed data set: which data are trained on, and where each number comes from."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The read-out: enough fresh batches, the oracle on the same ones, and what does not count."""
+"""Evaluation: enough fresh batches, the exact density ratio on the same ones, and what is not counted."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""With the exact critic, the mean read-out over many batches is what theory says (d = 20, n = 64)."""
+"""At the exact density ratio the mean over many batches agrees with theory (d = 20, n = 64)."""
 
 import math
 
