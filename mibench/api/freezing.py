@@ -192,10 +192,7 @@ def _spec(identity: Mapping[str, Any], name: str) -> RunSpec:
 
 
 def _choice(registry: Registry[Any], identity: Mapping[str, Any]) -> Choice:
-    options = identity["options"]
-    nothing = ",".join(f"{key}=none" for key, value in options.items() if value is None)
-    # By keyword, None would ask for the default.
-    return registry.choose(f"{identity['name']}[{nothing}]", **options)
+    return registry.from_options(identity["name"], identity["options"])
 
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:

@@ -227,14 +227,14 @@ def _on_stairs(protocol: Choice, sources: Sequence[Source]) -> list[Source]:
     assert isinstance(made, Staircase)
     found = []
     for task, encoder, critic in sources:
-        options = dict(task.options)
+        options = task.arguments
         if "mi" not in options or options.get("rho") is not None or encoder.name != NO_ENCODER:
             raise UsageError(
                 f"The staircase needs a task that is given by its true MI and no encoder; "
                 f"{task.label!r} with encoder {encoder.label!r} is not that.",
                 "Give --task gaussian or cubic with --mi, or another --protocol.",
             )
-        stairs = [tasks.registry.choose(task.name, **options | {"mi": level}) for level in made.stairs]
+        stairs = [tasks.registry.from_options(task.name, options | {"mi": level}) for level in made.stairs]
         if len({(stair.dim_x, stair.dim_y) for stair in map(tasks.registry.make, stairs)}) > 1:
             raise UsageError(
                 f"One critic cannot climb {task.label!r}: its dimensions change with the true MI.",

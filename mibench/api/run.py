@@ -20,7 +20,9 @@ from mibench.engine import device as devices
 from mibench.engine import execute as engine
 from mibench.engine.encoding import seconds_to_train
 from mibench.engine.plan import dims_of, objective_of, training_key
+from mibench.models import critics
 from mibench.protocols import Samples
+from mibench.registry import OWN, Registry
 from mibench.spec import RunSpec
 from mibench.store import segments as stores
 from mibench.store.encoders import EncoderStore
@@ -158,7 +160,13 @@ def environment() -> dict[str, Any]:
     import torch
 
     cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    registries = (estimators.registry, tasks.registry, encoders.registry)
+    registries: tuple[Registry[Any], ...] = (
+        estimators.registry,
+        tasks.registry,
+        encoders.registry,
+        critics.registry,
+        protocols.registry,
+    )
     return {
         "mibench": __version__,
         "python": platform.python_version(),
@@ -169,7 +177,12 @@ def environment() -> dict[str, Any]:
             f"{registry.kind} {entry.name} ({entry.origin})"
             for registry in registries
             for entry in registry.entries.values()
-            if entry.origin != "mibench"
+            if entry.origin != OWN
+        ],
+        "broken": [
+            f"{registry.kind} {name} ({registry.entries[name].origin}): {reason}"
+            for registry in registries
+            for name, reason in registry.broken.items()
         ],
     }
 

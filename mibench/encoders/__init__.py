@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from mibench.encoders.base import Encoder
     from mibench.registry import Value
 
-registry: Registry[Encoder] = Registry("encoder", "mibench.encoders", group="mibench.encoders")
+registry: Registry[Encoder] = Registry(
+    "encoder", "mibench.encoders", group="mibench.encoders", base="mibench.encoders.base:Encoder"
+)
 
 
 def get(name: str, **options: Value) -> Encoder:

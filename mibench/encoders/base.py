@@ -106,7 +106,7 @@ class Encoder(ABC):
 
 
 def _trained_on(source: str) -> list[str]:
-    return [name for name in registry.entries if registry.load(name).source == source]
+    return [name for name, kind in registry.classes() if getattr(kind, "source", None) == source]
 
 
 def check_training(encoder: Encoder) -> None:

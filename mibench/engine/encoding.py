@@ -80,8 +80,8 @@ def encoder_of(spec: RunSpec) -> EncoderSpec | None:
     if spec.encoder.name == NO_ENCODER:
         return None
     beside = tasks.registry.load(spec.task.name).beside_encoders
-    options = {key: value for key, value in spec.task.options if key not in beside}
-    return EncoderSpec(spec.encoder, tasks.registry.choose(spec.task.name, **options), spec.seed)
+    options = {key: value for key, value in spec.task.arguments.items() if key not in beside}
+    return EncoderSpec(spec.encoder, tasks.registry.from_options(spec.task.name, options), spec.seed)
 
 
 def encoder_packs(specs: Sequence[RunSpec]) -> list[list[EncoderSpec]]:

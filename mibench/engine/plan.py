@@ -238,8 +238,8 @@ def training_key(spec: RunSpec) -> str:
 
 def _at_level(task: Choice, level: float) -> Choice:
     """Return a task at another true MI; it must have the option `mi`, and `rho` gives way to it."""
-    options = {key: value for key, value in task.options if key != "rho"} | {"mi": level}
-    return tasks.registry.choose(task.name, **options)
+    options = {key: value for key, value in task.arguments.items() if key != "rho"} | {"mi": level}
+    return tasks.registry.from_options(task.name, options)
 
 
 def _shape(spec: RunSpec, task_of: TaskOf) -> tuple[object, ...]:

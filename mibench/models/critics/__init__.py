@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from mibench.models.critics.base import Critic
     from mibench.registry import Value
 
-registry: Registry[Critic] = Registry("critic", "mibench.models.critics")
+registry: Registry[Critic] = Registry(
+    "critic", "mibench.models.critics", base="mibench.models.critics.base:Critic"
+)
 
 
 def get(name: str, **options: Value) -> Critic:
