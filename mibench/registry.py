@@ -197,7 +197,6 @@ class Registry(Generic[T]):
         self._group = group
         self._base = base
         self._unlabelled = unlabelled
-        self._loaded: dict[str, type[T]] = {}
         self._made = functools.lru_cache(maxsize=OBJECTS_KEPT)(self._make)
 
     @cached_property
@@ -251,7 +250,7 @@ class Registry(Generic[T]):
                     f"{self.kind.capitalize()} {text!r} is given {key} twice.", f"Give {key} once."
                 )
         given |= {key: value for key, value in levels.items() if value is not None}
-        return self.describe(self._build(name, given), name)
+        return self.describe(self._build(self.load(name), name, given), name)
 
     def from_options(self, name: str, options: Mapping[str, Any]) -> Choice:
         """Resolve a name and the values of options as they are stored: here None is a value.
@@ -259,12 +258,15 @@ class Registry(Generic[T]):
         Raises:
             UsageError: an unknown name or option, or a value that is not allowed.
         """
-        return self.describe(self._build(name, verbatim(options)), name)
+        return self.describe(self._build(self.load(name), name, verbatim(options)), name)
 
     def make(self, choice: Choice) -> T:
         """Return the object of a choice; as it is frozen, later callers may get the same."""
         # Files can change between two calls, so what is made of one is made anew and checked.
-        return self._make(choice) if choice.located else self._made(choice)
+        kind = self.load(choice.name)
+        if choice.located:
+            return self._make(kind, choice)
+        return self._made(kind, choice)  # type: ignore[arg-type]  # mypy: a class is not Hashable
 
     def get(self, text: str, /, **options: Value) -> T:
         """Return the object of what a user typed: `get("nce[k=5]")` or `get("nce", k=5)`."""
@@ -294,11 +296,6 @@ class Registry(Generic[T]):
         Raises:
             UsageError: there is none, several packages have one, or the plug-in that has it is broken.
         """
-        if name not in self._loaded:
-            self._loaded[name] = self._load(name)
-        return self._loaded[name]
-
-    def _load(self, name: str) -> type[T]:
         see = f"'mibench list {self.kind}s' shows all."
         if name not in self.entries:
             several = [known for known in self.entries if known.endswith(f"/{name}")]
@@ -342,11 +339,10 @@ class Registry(Generic[T]):
         options_of(kind)
         return cast("type[T]", kind)
 
-    def _make(self, choice: Choice) -> T:
-        return self._build(choice.name, verbatim(choice.arguments))
+    def _make(self, kind: type[T], choice: Choice) -> T:
+        return self._build(kind, choice.name, verbatim(choice.arguments))
 
-    def _build(self, name: str, given: Mapping[str, Any]) -> T:
-        kind = self.load(name)
+    def _build(self, kind: type[T], name: str, given: Mapping[str, Any]) -> T:
         known = options_of(kind)  # type: ignore[arg-type]  # mypy: a class is not Hashable
         for key in given:
             if key not in known:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from mibench.reports.tables import setting
 from mibench.spec import NO_ENCODER, PRECISIONS, SCHEDULES, RunSpec
 from mibench.store.baseline import Baseline, FrozenCell
 from mibench.store.record import Record
+from mibench.tasks.images import load
 
 _REGISTRIES: dict[str, Registry[Any]] = {
     "estimator": estimators.registry,
@@ -75,13 +76,15 @@ def freeze(planned: Plan, records: Iterable[Record]) -> Baseline:
     return Baseline(made_with(planned), seeds, cells)
 
 
-def plan_of(frozen: Baseline, name: str, device: str) -> Plan:
-    """Return the plan of a baseline's runs.
+def plan_of(frozen: Baseline, name: str, device: str, data: Sequence[str] = ()) -> Plan:
+    """Return the plan of a baseline's runs; `data` are paths of the files with the images that they need.
 
     Raises:
-        UsageError: a cell is not what it was when the baseline was made; it names what differs.
+        UsageError: a cell is not what it was when the baseline was made; it names what differs. Or a file
+            with a cell's images is not among those given.
     """
-    firsts = [_spec(cell.identity, name) for cell in frozen.cells]
+    paths = {load(path).sha256: path for path in data}
+    firsts = [_spec(cell.identity, name, paths) for cell in frozen.cells]
     specs = [replace(first, seed=seed) for first in firsts for seed in frozen.seeds]
     if len(set(specs)) < len(specs):
         raise UsageError(f"The baseline {name} has a cell twice.", "Delete one of the two lines.")
@@ -117,7 +120,8 @@ def _facets(specs: Iterable[RunSpec]) -> dict[str, set[Any]]:
         values = {
             "estimator": spec.estimator.label,
             "task": spec.task.name,
-            **{key: task.get(key) for key in ("dim", "mi", "rho", "data")},
+            **{key: task.get(key) for key in ("dim", "mi", "rho")},
+            "data": task.get("sha256"),  # a file is its contents, wherever it is
             "encoder": spec.encoder.label,
             "critic": spec.critic.label,
             "protocol": spec.protocol.label,
@@ -160,12 +164,12 @@ def _identity(spec: RunSpec) -> dict[str, Any]:
     return {key: value for key, value in spec.identity.items() if key != "seed"}
 
 
-def _spec(identity: Mapping[str, Any], name: str) -> RunSpec:
+def _spec(identity: Mapping[str, Any], name: str, paths: Mapping[str | None, str]) -> RunSpec:
     """Return the run at seed 0 that an identity in a baseline describes, as it is described here."""
     there = {"encoder": _NO_ENCODER, **identity}  # an identity has an encoder only where there is one
     try:
         spec = RunSpec(
-            **{kind: _choice(registry, there[kind]) for kind, registry in _REGISTRIES.items()},
+            **{kind: _choice(registry, there[kind], paths) for kind, registry in _REGISTRIES.items()},
             n=whole_number(identity["n"], "n", least=2),
             steps=whole_number(identity["steps"], "steps", least=1),
             lr=real_number(identity["lr"], "lr"),
@@ -191,8 +195,12 @@ def _spec(identity: Mapping[str, Any], name: str) -> RunSpec:
     return spec
 
 
-def _choice(registry: Registry[Any], identity: Mapping[str, Any]) -> Choice:
-    return registry.from_options(identity["name"], identity["options"])
+def _choice(registry: Registry[Any], identity: Mapping[str, Any], paths: Mapping[str | None, str]) -> Choice:
+    """Return the choice of an identity, which has the contents of a file and not its path."""
+    options = dict(identity["options"])
+    if options.get("sha256") in paths:
+        options["data"] = paths[options["sha256"]]
+    return registry.from_options(identity["name"], options)
 
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:

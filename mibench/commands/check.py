@@ -134,7 +134,7 @@ def check(
     name = baseline or baselines.REFERENCE
     frozen = baselines.read(baselines.find(name))
     with checking.as_made(frozen):
-        planned = freezing.plan_of(frozen, name, device)
+        planned = freezing.plan_of(frozen, name, device, data or ())
         freezing.agree(planned, given, name)
         say(planned.device_message)
         records = train(planned, planned.specs, {}, quiet)
