@@ -6,12 +6,15 @@
     cells = mibench.summarise(frame)
 
 Importing this package imports neither torch nor pandas; its parts are imported when they are first used.
+Where torch is not loaded yet, the import shortens how long its threads will spin (`mibench.process`).
 """
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
+
+from mibench.process import shorten_spin
 
 if TYPE_CHECKING:
     from mibench import encoders, estimators, tasks
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from mibench.models import critics
 
 __version__ = "0.1.0"
+
+shorten_spin()
 
 _FROM = {
     "check": "mibench.api.check",

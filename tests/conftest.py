@@ -1,11 +1,14 @@
-"""One torch thread a worker: tests run in parallel, and numbers must not depend on the machine's load."""
+"""One torch thread per worker: tests run in parallel, and numbers must not depend on the machine's load."""
 
 import os
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+from mibench.process import shorten_spin
 
-import pytest
-import torch
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+shorten_spin()
+
+import pytest  # noqa: E402 - both are read when torch is loaded
+import torch  # noqa: E402
 
 torch.set_num_threads(1)
 

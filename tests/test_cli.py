@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from mibench.analysis.cells import CELL
 from mibench.cli import app
+from mibench.errors import UsageError
 from mibench.store.record import FIELDS, SCHEMA
 
 SMALL = ["--dim", "2", "--mi", "0.5,1", "-n", "4,8", "--steps", "3", "--seeds", "2", "--device", "cpu"]
@@ -247,8 +248,10 @@ def test_bits(out):
 @pytest.mark.parametrize("option", ["1e30", "0.001"])
 def test_debug_shows_the_traceback_of_a_mistake(option, out):
     done = run(out, "--lr", option, "-e", "none-such", "--debug")
-    assert done.exit_code != 0
-    assert done.exception is not None
+    assert isinstance(done.exception, UsageError)  # as it was raised, with its traceback
+    without = run(out, "--lr", option, "-e", "none-such")
+    assert isinstance(without.exception, SystemExit)
+    assert without.exit_code == 2
 
 
 def test_encoders_have_a_table_of_their_own(out):

@@ -21,6 +21,7 @@ from mibench.engine import execute as engine
 from mibench.engine.encoding import seconds_to_train
 from mibench.engine.plan import dims_of, objective_of, training_key
 from mibench.models import critics
+from mibench.process import how_threads_wait
 from mibench.protocols import Samples
 from mibench.registry import OWN, Registry
 from mibench.spec import RunSpec
@@ -173,6 +174,7 @@ def environment() -> dict[str, Any]:
         **{name: version(name) for name in ("torch", "numpy", "pandas", "scipy", "seaborn", "typer")},
         "devices": ["cpu", *cuda],
         "threads": torch.get_num_threads(),
+        "waiting": how_threads_wait(),
         "plugins": [
             f"{registry.kind} {entry.name} ({entry.origin})"
             for registry in registries

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mibench import encoders, tasks
 from mibench.encoders.base import Encoder, Tensors
-from mibench.engine.device import keep_freed_memory
+from mibench.engine.device import matmul_precision
 from mibench.engine.evaluate import ABSURD_NATS
 from mibench.engine.train import first_false, stacked
 from mibench.geometry import direction_spread, effective_rank
@@ -138,6 +138,7 @@ def _alone(tensors: Tensors, place: int) -> Tensors:
     return {key: value[place].detach().cpu() for key, value in tensors.items()}
 
 
+@matmul_precision("float32")
 def _train(
     pack: Sequence[EncoderSpec],
     device: torch.device,
@@ -146,8 +147,6 @@ def _train(
 ) -> tuple[Tensors, Tensors, list[int | None]]:
     """Return the parameters and carried tensors of all runs, and where the loss of each was not finite."""
     recipe, source = encoders.registry.make(pack[0].encoder), tasks.registry.make(pack[0].task).training
-    if device.type == "cpu":
-        keep_freed_memory()
     initial = [recipe.initialise(source, stream("encoder weights", *_name(spec))) for spec in pack]
     beside = [
         recipe.carried_tensors(first, stream("encoder state", *_name(spec)))
@@ -182,6 +181,7 @@ def _placed(runs: Sequence[Tensors], device: torch.device) -> Tensors:
     return {key: value.to(device) for key, value in stacked(runs).items()}
 
 
+@matmul_precision("float32")
 def represent(task: Task, made: TrainedEncoder) -> Pair:
     """Return the pair that an encoder makes of a task's, on data that the encoder never met.
 

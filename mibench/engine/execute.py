@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 
-from mibench.engine.device import set_precision
+from mibench.engine.device import matmul_precision
 from mibench.engine.evaluate import Readout, read_out
 from mibench.engine.plan import Pack
 from mibench.engine.samples import fit
@@ -52,7 +52,8 @@ def execute(
         pack = waiting.popleft()
         started = time.perf_counter()
         try:
-            outcomes = _run(pack, device, report, started)
+            with matmul_precision(pack.first.precision):
+                outcomes = _run(pack, device, report, started)
         except Exception as error:
             parts = pack.halves() if len(pack.trainings) > 1 else pack.by_estimator()
             if len(parts) > 1:
@@ -65,7 +66,6 @@ def execute(
 
 
 def _run(pack: Pack, device: torch.device, report: Report, started: float) -> list[Outcome]:
-    set_precision(pack.first.precision)
     work_a_step = pack.work / pack.first.steps
     follow = _PROTOCOLS[pack.first.protocol.name]
     trained, readouts = follow(pack, device, lambda steps: report(steps * work_a_step))

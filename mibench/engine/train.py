@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mibench.engine import data
-from mibench.engine.device import Step, captured, keep_freed_memory
+from mibench.engine.device import Step, captured
 from mibench.engine.plan import Pack
 from mibench.seeding import stream
 from mibench.spec import RunSpec
@@ -67,8 +67,6 @@ def train(
 
     `report` is told how many steps have passed since it was last told.
     """
-    if device.type == "cpu":
-        keep_freed_memory()
     critics = Critics(pack, device)
     # One tensor for the whole history: small ones, kept step by step, would leave holes between large ones.
     finite = torch.ones(pack.first.steps, len(pack.trainings), dtype=torch.bool, device=device)
