@@ -13,6 +13,7 @@
     1           2.0  8     3       0
 
 Importing this package imports neither torch nor pandas; its parts are imported when they are first used.
+Where torch is not loaded yet, the import shortens how long its threads will spin (`mibench.process`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from __future__ import annotations
 import importlib
 import logging
 from typing import TYPE_CHECKING, Any
+
+from mibench.process import shorten_spin
 
 if TYPE_CHECKING:
     from mibench import encoders, estimators, tasks
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+shorten_spin()
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # the program that uses the package decides
 
 _FROM = {

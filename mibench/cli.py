@@ -14,6 +14,7 @@ from mibench.commands.estimate import estimate
 from mibench.commands.report import report
 from mibench.commands.reproduce import reproduce
 from mibench.commands.run import run
+from mibench.process import keep_freed_memory
 
 app = typer.Typer(
     name="mibench",
@@ -41,6 +42,7 @@ app.command()(names.info)
 
 def main() -> None:
     """Run the command line."""
+    keep_freed_memory()
     app()
 
 

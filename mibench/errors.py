@@ -27,6 +27,10 @@ class StoreWarning(UserWarning):
     """Something in a store that the user should know of, and that does not stop the program."""
 
 
+class SlowWarning(UserWarning):
+    """Something outside the program that makes it many times slower, with the remedy."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str], see: str) -> UsageError:
     """Return the error for a `name` that is none of the `known` ones, with the nearest one.
 

@@ -203,6 +203,7 @@ class Grid:
         read=_texts,
         metavar="PATHS",
         level=True,
+        of=lambda run: dict(run.task.options).get("sha256"),  # a file is its contents, wherever it is
         columns=(),
     )
     encoder: tuple[str, ...] = setting(
@@ -387,10 +388,10 @@ def values_of(run: RunSpec) -> dict[str, Any]:
     """Return the value of each setting in a run; None where it has no meaning there."""
     found = {}
     for name, about in SETTINGS.items():
-        if about.level:
-            found[name] = dict(run.task.options).get(name)
-        elif about.of is not None:
+        if about.of is not None:
             found[name] = about.of(run)
+        elif about.level:
+            found[name] = dict(run.task.options).get(name)
     return found
 
 

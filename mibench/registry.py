@@ -1,31 +1,50 @@
 """Names that users type: `nce`, `nce[k=5]`, and the classes behind them.
 
-A class is registered by standing in the right folder with a literal `name = "..."` in its body, or by an
-entry point of another package. Its options are its dataclass fields. The names are read from the source
-text, so that listing them imports neither the modules nor torch.
+A class is registered by standing in the right folder, or a folder below it, with `name = "..."` in its body,
+or by an entry point of another package. Its options are its dataclass fields. The names of the project's own
+classes are read from the source text, so that listing them imports neither the modules nor torch.
+
+A plug-in that cannot be used, or whose name is taken, disables nothing else: it is listed with the reason,
+or is reachable as `package/name`.
 """
 
 from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import importlib.util
-import itertools
+import inspect
 import math
 import re
 import types
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Generic, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from mibench.errors import UsageError, unknown
+from mibench.notation import NAME, Verbatim, quoted, verbatim
+from mibench.notation import parse as parse
+from mibench.notation import split_names as split_names
 
 T = TypeVar("T")
 Value = str | int | float | bool | None
 
-_CHOICE = re.compile(r"(?P<name>[\w./-]+)(\[(?P<options>[^\[\]]*)\])?")
+OWN = "mibench"
+"""The origin of the classes that this package itself has."""
+
+OBJECTS_KEPT = 128
+"""Objects that a registry keeps for the choices that asked for them last."""
+
+DIGEST_SHOWN = 12
+"""Characters of a digest that a label shows."""
+
+
+class _BrokenError(Exception):
+    """A class that cannot stand for its name, with the reason."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,39 +52,123 @@ class Choice:
     """A registered name with every option resolved; the part of a run's identity that it is.
 
     `label` is what tables print and records store: the name with those options that differ from their
-    defaults. `options` has all of them, so that a changed default is a changed identity.
+    defaults. `options` has all of them, so that a changed default is a changed identity. `located` has the
+    values of options that only say where data are found; `options` has their defaults in that place, and two
+    choices that differ in nothing else are equal.
     """
 
     name: str
     version: int
     options: tuple[tuple[str, Value], ...]
     label: str
+    located: tuple[tuple[str, Value], ...] = dataclasses.field(default=(), compare=False)
 
     @property
     def identity(self) -> dict[str, Any]:
         """What enters the key of a run, as JSON values."""
         return {"name": self.name, "version": self.version, "options": dict(self.options)}
 
+    @property
+    def arguments(self) -> dict[str, Value]:
+        """All options with which the object is made."""
+        return dict(self.options) | dict(self.located)
+
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One registered class: where it is and what its docstring's first line says."""
+    """One registered class: where it is and what its docstring's first line says.
+
+    Attributes:
+        name: what users type.
+        kind: what its registry calls it: "estimator".
+        family: the folder below the registry's own in which it stands, "" for none.
+        origin: the package that it comes from, with its version; "mibench" for our own.
+        reason: why it cannot be used, where that is known without importing it; else "".
+    """
 
     name: str
     module: str
     attribute: str
     summary: str
     origin: str
+    kind: str
+    family: str = ""
+    reason: str = ""
 
     def load(self) -> type[Any]:
         """Import the module and return the class."""
-        found: type[Any] = getattr(importlib.import_module(self.module), self.attribute)
-        return found
+        found: Any = importlib.import_module(self.module)
+        for part in self.attribute.split("."):
+            found = getattr(found, part)
+        loaded: type[Any] = found
+        return loaded
 
 
-def option(default: Any, help: str) -> Any:  # noqa: ANN401 - a dataclass field is of its class's type
-    """Declare an option of a registered class: a dataclass field with a line of help."""
-    return dataclasses.field(default=default, metadata={"help": help})
+def option(
+    default: Any,  # noqa: ANN401 - a dataclass field is of its class's type
+    help: str,
+    *,
+    identifies: bool = True,
+    digest: bool = False,
+    infinite: Any = dataclasses.MISSING,  # noqa: ANN401
+) -> Any:  # noqa: ANN401
+    """Declare an option of a registered class: a dataclass field with a line of help.
+
+    Args:
+        default: its default.
+        help: the line of help.
+        identifies: whether it is part of a run's identity. An option that says where data are found is not:
+            the data's digest, another option, is.
+        digest: whether it is a long digest, of which labels show the beginning.
+        infinite: the value that an infinite number stands for, where there is one: `infinite=None` makes
+            `inf` another spelling of `none`.
+    """
+    about = {"help": help, "identifies": identifies, "digest": digest}
+    if infinite is not dataclasses.MISSING:
+        about["infinite"] = infinite
+    return dataclasses.field(default=default, metadata=about)
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """An option of a class, with the type to which what users give is converted."""
+
+    name: str
+    default: Any
+    hint: Any
+    nullable: bool
+    about: Mapping[str, Any]
+
+    @property
+    def identifies(self) -> bool:
+        """Whether the option is part of a run's identity."""
+        return bool(self.about.get("identifies", True))
+
+    def shown(self, value: Value) -> str:
+        """Return a value as a label shows it."""
+        return _show(str(value)[:DIGEST_SHOWN] if self.about.get("digest") and value else value)
+
+    def finite(self, value: Any) -> Any:  # noqa: ANN401
+        """Return a value, or what an infinite one stands for where there is such a thing."""
+        return self.about["infinite"] if "infinite" in self.about and _is_infinite(value) else value
+
+    def convert(self, value: Any, what: str) -> Value:  # noqa: ANN401
+        """Convert what a user gave to the option's type, or raise a UsageError that names `what`."""
+        return _convert(self.finite(value), self.hint, self.nullable, what)
+
+
+@functools.cache
+def options_of(kind: type[Any]) -> Mapping[str, Option]:
+    """Return the options of a registered class by name, in the order of its fields."""
+    hints = get_type_hints(kind)
+    found = {}
+    for field in dataclasses.fields(kind):
+        hint, nullable = hints[field.name], False
+        if get_origin(hint) in (Union, types.UnionType):
+            nullable = True
+            (hint,) = (part for part in get_args(hint) if part is not type(None))
+        found[field.name] = Option(field.name, field.default, hint, nullable, field.metadata)
+    return found
 
 
 class Registry(Generic[T]):
@@ -73,38 +176,69 @@ class Registry(Generic[T]):
 
     Args:
         kind: what messages call them: "estimator".
-        source: the module or package in whose files they stand.
+        source: the module or package in whose files they stand, those in its subfolders included.
         group: the entry-point group through which other packages add to them, if they may.
+        base: the class of which all must be subclasses, as `module:Class`; it is imported with the first
+            plug-in, of which this is checked.
         unlabelled: options that a label leaves out because tables show them in columns of their own; a class
             may have others, in an attribute of that name.
     """
 
     def __init__(
-        self, kind: str, source: str, group: str | None = None, unlabelled: tuple[str, ...] = ()
+        self,
+        kind: str,
+        source: str,
+        group: str | None = None,
+        base: str = "builtins:object",
+        unlabelled: tuple[str, ...] = (),
     ) -> None:
         self.kind = kind
         self._source = source
         self._group = group
+        self._base = base
         self._unlabelled = unlabelled
+        self._made = functools.lru_cache(maxsize=OBJECTS_KEPT)(self._make)
 
     @cached_property
     def entries(self) -> Mapping[str, Entry]:
-        """Every registered class by name; the project's own first, then the plug-ins'."""
-        found = {entry.name: entry for path, module in self._files() for entry in _read(path, module)}
-        for point in entry_points(group=self._group) if self._group else ():
-            if point.name in found:
-                raise UsageError(
-                    f"Two {self.kind}s are called {point.name!r}: {found[point.name].origin} "
-                    f"and {_origin(point)}.",
-                    "Uninstall one of the two packages, or rename its entry point.",
-                )
-            found[point.name] = Entry(
-                point.name, point.module, point.attr, f"from {point.value}", _origin(point)
+        """Every registered class by name; the project's own first, then the plug-ins'.
+
+        Where a plug-in's name is taken, by one of the project's own or by another plug-in, it is
+        `package/name`.
+        """
+        own = [entry for path, module, family in self._files() for entry in self._read(path, module, family)]
+        found = {entry.name: entry for entry in own}
+        points = self._points()
+        several = Counter(point.name for point in points)
+        for point in points:
+            clashes = point.name in found or several[point.name] > 1
+            name = f"{_package(point)}/{point.name}" if clashes else point.name
+            reason = "" if re.fullmatch(NAME, name) else "nobody can type such a name"
+            found[name] = Entry(
+                name, point.module, point.attr, f"from {point.value}", _origin(point), self.kind, "", reason
             )
         return found
 
-    def choose(self, text: str, **levels: Value) -> Choice:
+    @cached_property
+    def broken(self) -> Mapping[str, str]:
+        """The names that cannot be used, each with the reason; every plug-in is imported to find out."""
+        found = {}
+        for entry in self.entries.values():
+            try:
+                if entry.reason or entry.origin != OWN:
+                    self.load(entry.name)
+            except UsageError as error:
+                found[entry.name] = _reason(error.__cause__)
+        return found
+
+    def classes(self) -> Iterator[tuple[str, type[T]]]:
+        """Yield every class that can be used, with its name."""
+        return ((name, self.load(name)) for name in self.entries if name not in self.broken)
+
+    def choose(self, text: str, /, **levels: Value) -> Choice:
         """Resolve what a user typed, `"nce[k=5]"`, with further options by keyword.
+
+        None by keyword stands for the default.
 
         Raises:
             UsageError: an unknown name or option, an option given twice, or a value that is not allowed.
@@ -116,113 +250,161 @@ class Registry(Generic[T]):
                     f"{self.kind.capitalize()} {text!r} is given {key} twice.", f"Give {key} once."
                 )
         given |= {key: value for key, value in levels.items() if value is not None}
-        return self.describe(self._build(name, given))
+        return self.describe(self._build(self.load(name), name, given), name)
+
+    def from_options(self, name: str, options: Mapping[str, Any]) -> Choice:
+        """Resolve a name and the values of options as they are stored: here None is a value.
+
+        Raises:
+            UsageError: an unknown name or option, or a value that is not allowed.
+        """
+        return self.describe(self._build(self.load(name), name, verbatim(options)), name)
 
     def make(self, choice: Choice) -> T:
-        """Return the object of a choice."""
-        return self._build(choice.name, dict(choice.options))
+        """Return the object of a choice; as it is frozen, later callers may get the same."""
+        # Files can change between two calls, so what is made of one is made anew and checked.
+        kind = self.load(choice.name)
+        if choice.located:
+            return self._make(kind, choice)
+        return self._made(kind, choice)  # type: ignore[arg-type]  # mypy: a class is not Hashable
 
-    def get(self, text: str, **options: Value) -> T:
+    def get(self, text: str, /, **options: Value) -> T:
         """Return the object of what a user typed: `get("nce[k=5]")` or `get("nce", k=5)`."""
         return self.make(self.choose(text, **options))
 
-    def describe(self, made: T) -> Choice:
-        """Return the choice that an object was made of."""
-        fields = dataclasses.fields(made)  # type: ignore[arg-type]
-        options = sorted((field.name, getattr(made, field.name)) for field in fields)
-        kind = type(made)
-        name, version = kind.name, kind.version  # type: ignore[attr-defined]
-        shown = label(name, made, getattr(kind, "unlabelled", self._unlabelled))
-        return Choice(name, version, tuple(options), shown)
+    def describe(self, made: T, name: str | None = None) -> Choice:
+        """Return the choice that an object was made of; `name` is that of its entry, if not its class's."""
+        kind: Any = type(made)
+        known = options_of(kind)
+        values = {key: known[key].finite(getattr(made, key)) for key in sorted(known)}
+        located = {
+            key: value
+            for key, value in values.items()
+            if value != known[key].default and not known[key].identifies
+        }
+        options = {key: known[key].default if key in located else value for key, value in values.items()}
+        bare = name or kind.name
+        shown = label(bare, made, getattr(kind, "unlabelled", self._unlabelled))
+        return Choice(bare, kind.version, tuple(options.items()), shown, tuple(located.items()))
 
     def load(self, name: str) -> type[T]:
-        """Return the class of that name."""
-        if name not in self.entries:
-            raise unknown(self.kind, name, self.entries, f"'mibench list {self.kind}s' shows all.")
-        return self.entries[name].load()
+        """Return the class of that name.
 
-    def _build(self, name: str, given: Mapping[str, Any]) -> T:
-        kind = self.load(name)
-        hints = get_type_hints(kind)
-        known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+        Raises:
+            UsageError: there is none, several packages have one, or the plug-in that has it is broken.
+        """
+        see = f"'mibench list {self.kind}s' shows all."
+        if name not in self.entries:
+            several = [known for known in self.entries if known.endswith(f"/{name}")]
+            if several:
+                raise UsageError(
+                    f"Several packages have {_a(self.kind)} {name!r}.", f"Give one of: {', '.join(several)}."
+                )
+            raise unknown(self.kind, name, self.entries, see)
+        entry = self.entries[name]
+        try:
+            if entry.reason:
+                raise _BrokenError(entry.reason)
+            return entry.load() if entry.origin == OWN else self._checked(entry)
+        except (Exception, SystemExit) as error:
+            if entry.origin == OWN and not entry.reason:
+                raise
+            raise UsageError(
+                f"{self.kind.capitalize()} {name!r} of {entry.origin} is broken: {_reason(error)}.",
+                f"Update, mend or uninstall that package; --debug shows the traceback. {see}",
+            ) from error
+
+    def _checked(self, entry: Entry) -> type[T]:
+        """Import a plug-in's class, or raise where it is none of this kind."""
+        kind = entry.load()
+        module, _, attribute = self._base.partition(":")
+        if not (
+            isinstance(kind, type) and issubclass(kind, getattr(importlib.import_module(module), attribute))
+        ):
+            raise _BrokenError(f"{entry.attribute} is not a subclass of {module}.{attribute}")
+        if not dataclasses.is_dataclass(kind):
+            raise _BrokenError(f"{entry.attribute} is not a dataclass")
+        if inspect.isabstract(kind):
+            raise _BrokenError(
+                f"{entry.attribute} does not define {', '.join(sorted(kind.__abstractmethods__))}"
+            )
+        own = entry.name.rpartition("/")[2]
+        if getattr(kind, "name", None) != own:
+            raise _BrokenError(
+                f"{entry.attribute} has the name {getattr(kind, 'name', None)!r}, its entry point {own!r}"
+            )
+        options_of(kind)
+        return cast("type[T]", kind)
+
+    def _make(self, kind: type[T], choice: Choice) -> T:
+        return self._build(kind, choice.name, verbatim(choice.arguments))
+
+    def _build(self, kind: type[T], name: str, given: Mapping[str, Any]) -> T:
+        known = options_of(kind)  # type: ignore[arg-type]  # mypy: a class is not Hashable
         for key in given:
             if key not in known:
                 see = f"'mibench describe {name}' shows its options."
                 raise unknown(f"option of {self.kind} {name!r}:", key, known, see)
-        values = {
-            key: _convert(value, hints[key], f"{key} of {self.kind} {name!r}") for key, value in given.items()
-        }
-        return kind(**values)
+        return kind(
+            **{
+                key: known[key].convert(value, f"{key} of {self.kind} {name!r}")
+                for key, value in given.items()
+            }
+        )
 
-    def _files(self) -> Iterator[tuple[Path, str]]:
-        """Yield the files of the source, folders within it included, and the names of their modules."""
+    def _points(self) -> list[EntryPoint]:
+        """Return the entry points of other packages, each once."""
+        found = entry_points(group=self._group) if self._group else ()
+        return list({(_package(point), point.name): point for point in found}.values())
+
+    def _files(self) -> Iterator[tuple[Path, str, str]]:
+        """Yield each source file with its module and its folder below the registry's own.
+
+        They are in the order of their names, whatever their folders, so that moving one changes no order.
+        """
         spec = importlib.util.find_spec(self._source)
         origin = Path(spec.origin if spec and spec.origin else "")
         if origin.name != "__init__.py":
-            yield origin, self._source
+            yield origin, self._source, ""
             return
-        for path in sorted(origin.parent.rglob("*.py")):
+        for path in sorted(origin.parent.rglob("*.py"), key=lambda path: (path.stem, path)):
             parts = path.relative_to(origin.parent).with_suffix("").parts
-            yield path, ".".join([self._source, *(part for part in parts if part != "__init__")])
+            below = parts[:-1] if path.name == "__init__.py" else parts
+            yield path, ".".join((self._source, *below)), "/".join(parts[:-1])
+
+    def _read(self, path: Path, module: str, family: str) -> Iterator[Entry]:
+        """Yield the classes of a file that have a name."""
+        tree = ast.parse(path.read_text("utf-8"))
+        texts = {
+            target.id: node.value.value
+            for node in tree.body
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+            for target in node.targets
+            if isinstance(target, ast.Name) and isinstance(node.value.value, str)
+        }
+        for node in _classes(tree.body):
+            summary = (ast.get_docstring(node) or "").partition("\n")[0]
+            for value, reason in _names_of(node, texts):
+                yield Entry(value, module, node.name, summary, OWN, self.kind, family, reason)
 
 
-def label(name: str, made: Any, unlabelled: tuple[str, ...] = ()) -> str:  # noqa: ANN401 - any dataclass
-    """Return a name with those options of an object that differ from their defaults."""
-    fields = sorted(dataclasses.fields(made), key=lambda field: field.name)
+def label(name: str, made: Any, hidden: Collection[str] = ()) -> str:  # noqa: ANN401 - any dataclass
+    """Return a name with those options of an object that differ from their defaults, but for the hidden."""
+    kind: Any = type(made)
+    known = options_of(kind)
+    values = {key: known[key].finite(getattr(made, key)) for key in sorted(known)}
     shown = [
-        f"{field.name}={_show(getattr(made, field.name))}"
-        for field in fields
-        if getattr(made, field.name) != field.default and field.name not in unlabelled
+        f"{key}={known[key].shown(value)}"
+        for key, value in values.items()
+        if value != known[key].default and known[key].identifies and key not in hidden
     ]
     return name + (f"[{','.join(shown)}]" if shown else "")
 
 
-def parse(text: str, kind: str) -> tuple[str, dict[str, Any]]:
-    """Split `"nce[k=5]"` into its name and its options as text."""
-    match = _CHOICE.fullmatch(text.strip())
-    if match is None:
-        raise UsageError(
-            f"Cannot read {text!r}: no {kind} can have this name.",
-            "Write a name, or a name with options: name[option=value,option=value].",
-        )
-    options: dict[str, Any] = {}
-    for part in filter(None, (match["options"] or "").split(",")):
-        key, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals or not key or not value or key in options:
-            raise UsageError(
-                f"Cannot read the option {part.strip()!r} in {text!r}.",
-                "Write each option once, as option=value.",
-            )
-        options[key] = value
-    return match["name"], options
-
-
-def split_names(text: str) -> list[str]:
-    """Split a list of names at the commas outside brackets: `"mine,nce[k=5,normalizer=learned]"`.
-
-    An option with several values, `nce[k=1|4|16]`, stands for a name at each of them.
-    """
-    return [each for name in re.split(r",(?![^\[]*\])", text) for each in _alternatives(name.strip())]
-
-
-def _alternatives(name: str) -> Iterator[str]:
-    head, bracket, rest = name.partition("[")
-    if "|" not in rest:
-        yield name
-        return
-    options, end, after = rest.partition("]")
-    values = []
-    for option in options.split(","):
-        key, equals, several = option.partition("=")
-        values.append([f"{key}{equals}{value.strip()}" for value in several.split("|")])
-    for chosen in itertools.product(*values):
-        yield f"{head}{bracket}{','.join(chosen)}{end}{after}"
-
-
-def describe_class(kind: str, described: type[Any]) -> dict[str, Any]:
-    """Return what is to be said of a registered class, as JSON values."""
+def describe_class(kind: str, name: str, described: type[Any]) -> dict[str, Any]:
+    """Return the facts about a registered class, as JSON values."""
     facts = {
-        "name": described.name,
+        "name": name,
         "kind": kind,
         "summary": (described.__doc__ or "").partition("\n")[0],
         "formula": getattr(described, "formula", None),
@@ -251,30 +433,77 @@ def _show(value: object) -> str:
         return "none"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, str):
+        return quoted(value)
     return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
 
 
-def _read(path: Path, module: str) -> Iterator[Entry]:
-    for node in ast.parse(path.read_text("utf-8")).body:
-        if not isinstance(node, ast.ClassDef):
-            continue
-        for statement in node.body:
-            match statement:
-                case ast.Assign(targets=[ast.Name(id="name")], value=ast.Constant(value=str(name))):
-                    summary = (ast.get_docstring(node) or "").partition("\n")[0]
-                    yield Entry(name, module, node.name, summary, "mibench")
+def _classes(body: Iterable[ast.stmt]) -> Iterator[ast.ClassDef]:
+    """Yield the classes of a module, those within `if` and `try` included."""
+    for node in body:
+        if isinstance(node, ast.ClassDef):
+            yield node
+        elif isinstance(node, ast.If | ast.Try):
+            yield from _classes(child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt))
+
+
+def _names_of(node: ast.ClassDef, texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the name that a class's body has, and why it cannot be used, if it cannot.
+
+    `texts` are the constants of the module by which the name can be given. A class without a name, such as a
+    base class, yields nothing.
+    """
+    for statement in node.body:
+        match statement:
+            case ast.Assign(targets=targets, value=value):
+                if not any(isinstance(target, ast.Name) and target.id == "name" for target in targets):
+                    continue
+                is_option = False
+            case ast.AnnAssign(target=ast.Name(id="name"), annotation=annotation, value=ast.expr() as value):
+                is_option = not re.search(r"\b(ClassVar|Final)\b", ast.unparse(annotation))
+            case _:
+                continue
+        match value:
+            case _ if is_option:
+                yield node.name, f"name of class {node.name} is an option: write name: ClassVar[str]"
+            case ast.Constant(value=str(name)):
+                yield name, ""
+            case ast.Name(id=constant) if constant in texts:
+                yield texts[constant], ""
+            case _:
+                yield node.name, f"name of class {node.name} is no literal text"
+
+
+def _reason(error: BaseException | None) -> str:
+    """Return in one line why a class cannot be used."""
+    words = str(error) if isinstance(error, _BrokenError) else f"{type(error).__name__}: {error}"
+    return " ".join(words.split())
+
+
+def _package(point: EntryPoint) -> str:
+    return str(point.dist.name) if point.dist else point.module
 
 
 def _origin(point: EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
 
 
-def _convert(value: Any, hint: Any, what: str) -> Value:  # noqa: ANN401 - any value, any annotation
+def _a(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
+def _is_infinite(value: Any) -> bool:  # noqa: ANN401 - any value
+    if isinstance(value, Verbatim):
+        return False
+    if isinstance(value, str):
+        return value.strip().lower().removeprefix("+") in ("inf", "infinity", "∞")
+    return isinstance(value, float) and value == math.inf
+
+
+def _convert(value: Any, hint: Any, nullable: bool, what: str) -> Value:  # noqa: ANN401 - any value, any type
     """Convert what a user gave for an option to the annotated type of its field."""
-    if get_origin(hint) in (Union, types.UnionType):
-        if value is None or (isinstance(value, str) and value.lower() == "none"):
-            return None
-        (hint,) = (kind for kind in get_args(hint) if kind is not type(None))
+    if nullable and (value is None or _is_none(value)):
+        return None
     if get_origin(hint) is Literal:
         return _one_of(value, get_args(hint), what)
     if hint is bool:
@@ -284,6 +513,10 @@ def _convert(value: Any, hint: Any, what: str) -> Value:  # noqa: ANN401 - any v
     if hint is int:
         return whole_number(value, what)
     return real_number(value, what)
+
+
+def _is_none(value: Any) -> bool:  # noqa: ANN401
+    return isinstance(value, str) and not isinstance(value, Verbatim) and value.lower() == "none"
 
 
 def _one_of(value: Any, allowed: tuple[str, ...], what: str) -> str:  # noqa: ANN401

@@ -2,10 +2,13 @@
 
 import os
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+from mibench.process import shorten_spin
 
-import pytest
-import torch
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+shorten_spin()
+
+import pytest  # noqa: E402 - both are read when torch is loaded
+import torch  # noqa: E402
 
 torch.set_num_threads(1)
 

@@ -1,5 +1,9 @@
 """`mibench.run` and the rest of the contract in Python."""
 
+import ast
+from importlib.resources import files
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -91,4 +95,28 @@ def test_mistakes_raise(grid, word):
 def test_unknown_names_of_the_package():
     with pytest.raises(AttributeError, match="no attribute 'mine'"):
         mibench.mine  # noqa: B018
-    assert set(mibench.__all__) <= set(dir(mibench))
+
+
+def test_every_name_of_the_package_is_there_and_says_what_it_is():
+    for name in mibench.__all__:
+        assert getattr(mibench, name).__doc__, name
+    for name in ("check", "compare", "estimate", "plan", "report", "run", "summarise"):
+        assert callable(getattr(mibench, name))
+        assert getattr(mibench, name).__name__ == name
+    for name in ("critics", "encoders", "estimators", "tasks"):
+        part = getattr(mibench, name)
+        assert part.get(next(iter(part.registry.entries))).name in part.registry.entries
+    assert {*mibench.__all__, "__version__"} == set(dir(mibench))
+
+
+def test_type_checkers_see_the_names_that_there_are():
+    (seen,) = (
+        node
+        for node in ast.parse(Path(mibench.__file__).read_text()).body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    )
+    assert {alias.name for node in seen.body for alias in node.names} == set(mibench.__all__)
+
+
+def test_the_package_says_that_it_is_typed():
+    assert files("mibench").joinpath("py.typed").is_file()

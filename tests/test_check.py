@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 import torch
 from mibench.estimators.infonce import InfoNCE
@@ -127,7 +128,7 @@ def copied(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     entries = dict(estimators.registry.entries)
-    entries["copy"] = Entry("copy", "copied_estimator", "NWJ", "", "a plug-in")
+    entries["copy"] = Entry("copy", "copied_estimator", "NWJ", "", "a plug-in", "estimator")
     monkeypatch.setitem(estimators.registry.__dict__, "entries", entries)
 
     def install(old="", new=""):
@@ -164,6 +165,27 @@ def test_another_version_of_an_estimator_is_named(saved, copied, monkeypatch):
     done = against(saved)
     assert done.exit_code == 2
     assert "incompatible version: estimator nwj: version 1 in the baseline, 2 here" in done.stderr
+
+
+def test_a_baseline_of_ones_own_images_needs_the_file_wherever_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    np.savez("own.npz", images=rng.random((40, 4, 4)), labels=np.arange(40) % 2)
+    np.savez("other.npz", images=rng.random((40, 4, 4)), labels=np.arange(40) % 2)
+    grid = ["-e", "infonce", "-t", "digits", "-n", "4", "--steps", "2", "--seeds", "2", "-q"]
+    assert call("--save", "own.json", *grid, "--data", "own.npz", "--device", "cpu").exit_code == 0
+    assert "own.npz" not in Path("own.json").read_text()
+    Path("own.npz").rename("elsewhere.npz")
+    assert against("own.json", "--data", "elsewhere.npz").exit_code == 0
+    assert mibench.check("own.json", data="elsewhere.npz", device="cpu").fine
+    for words in ([], ["--data", "other.npz"]):
+        done = against("own.json", *words)
+        assert done.exit_code == 2
+        assert "not given" in done.stderr
+    assert call("--save", "built-in.json", *grid, "--device", "cpu").exit_code == 0
+    done = against("built-in.json", "--data", "other.npz")
+    assert done.exit_code == 2
+    assert "data is none in it" in done.stderr
 
 
 def test_github(saved, monkeypatch):

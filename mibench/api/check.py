@@ -92,6 +92,7 @@ def check(
     *,
     tolerance: float | str = TOLERANCE_NATS,
     alpha: float | str = ALPHA,
+    data: Path | str | Sequence[Path | str] = (),
     device: str = "auto",
 ) -> Check:
     """Run the cells of a baseline again and compare them with it, seed by seed.
@@ -104,6 +105,7 @@ def check(
         baseline: a file that `mibench check --save` made, or the name of a shipped one: "reference".
         tolerance: changes up to this many nats do not count.
         alpha: the probability that anything is called changed where nothing is.
+        data: paths of the files with one's own images that the baseline's runs need.
         device: "auto", "cpu", "cuda" or "cuda:1".
 
     Raises:
@@ -112,7 +114,8 @@ def check(
     limits = limits_of(tolerance, alpha)
     frozen = baselines.read(baselines.find(baseline))
     with as_made(frozen):
-        planned = plan_of(frozen, str(baseline), device)
+        paths = [data] if isinstance(data, Path | str) else data
+        planned = plan_of(frozen, str(baseline), device, [str(path) for path in paths])
         return judge(frozen, str(baseline), planned, execute(planned, planned.specs, {}), *limits)
 
 

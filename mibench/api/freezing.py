@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from mibench.reports.tables import setting
 from mibench.spec import PRECISIONS, SCHEDULES, Fit, RunSpec
 from mibench.store.baseline import Baseline, FrozenCell
 from mibench.store.record import Record
+from mibench.tasks.images import load
 
 _REGISTRIES: dict[str, Registry[Any]] = {
     "estimator": estimators.registry,
@@ -53,13 +54,15 @@ def freeze(planned: Plan, records: Iterable[Record]) -> Baseline:
     return Baseline(made_with(planned), seeds, cells)
 
 
-def plan_of(frozen: Baseline, name: str, device: str) -> Plan:
-    """Return the plan of a baseline's runs.
+def plan_of(frozen: Baseline, name: str, device: str, data: Sequence[str] = ()) -> Plan:
+    """Return the plan of a baseline's runs; `data` are paths of the files with the images that they need.
 
     Raises:
-        UsageError: a cell is not what it was when the baseline was made; it names what differs.
+        UsageError: a cell is not what it was when the baseline was made; it names what differs. Or a file
+            with a cell's images is not among those given.
     """
-    firsts = [_spec(cell.identity, name) for cell in frozen.cells]
+    paths = {load(path).sha256: path for path in data}
+    firsts = [_spec(cell.identity, name, paths) for cell in frozen.cells]
     specs = [replace(first, seed=seed) for first in firsts for seed in frozen.seeds]
     if len(set(specs)) < len(specs):
         raise UsageError(f"The baseline {name} has a cell twice.", "Delete one of the two lines.")
@@ -122,12 +125,12 @@ def _identity(spec: RunSpec) -> dict[str, Any]:
     return {key: value for key, value in spec.identity.items() if key != "seed"}
 
 
-def _spec(identity: Mapping[str, Any], name: str) -> RunSpec:
+def _spec(identity: Mapping[str, Any], name: str, paths: Mapping[str | None, str]) -> RunSpec:
     """Return the run at seed 0 that an identity in a baseline describes, as it is described here."""
     try:
         spec = RunSpec(
             _choice(estimators.registry, identity["estimator"]),
-            _choice(tasks.registry, identity["task"]),
+            _choice(tasks.registry, _located(identity["task"], paths)),
             _choice(encoders.registry, identity["encoder"]) if "encoder" in identity else None,
             _choice(protocols, identity["protocol"]),
             n=whole_number(identity["n"], "n", least=2),
@@ -166,8 +169,15 @@ def _fit(identity: Mapping[str, Any]) -> Fit:
 
 def _choice(registry: Registry[Any], identity: Mapping[str, Any]) -> Choice:
     """Return the choice that an identity describes, with the version that there is here."""
-    there = Choice(identity["name"], 0, tuple(identity["options"].items()), "")
-    return registry.describe(registry.make(there))
+    return registry.from_options(identity["name"], identity["options"])
+
+
+def _located(identity: Mapping[str, Any], paths: Mapping[str | None, str]) -> dict[str, Any]:
+    """Return the identity of a task with the path of its file, of which it has the contents' digest alone."""
+    options = dict(identity["options"])
+    if options.get("sha256") in paths:
+        options["data"] = paths[options["sha256"]]
+    return {**identity, "options": options}
 
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:

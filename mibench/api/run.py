@@ -25,6 +25,8 @@ from mibench.engine.plan import objective_of, training_key
 from mibench.engine.protocols import registry as protocols
 from mibench.engine.sources import TaskPairs
 from mibench.grid import GridArguments, OneOrMore, one_of, read, takes
+from mibench.process import how_threads_wait
+from mibench.registry import OWN
 from mibench.spec import RunSpec
 from mibench.store import segments as stores
 from mibench.store.encoders import EncoderStore
@@ -170,11 +172,17 @@ def environment() -> dict[str, Any]:
         **{name: version(name) for name in ("torch", "numpy", "pandas", "scipy", "seaborn", "typer")},
         "devices": ["cpu", *cuda],
         "threads": torch.get_num_threads(),
+        "waiting": how_threads_wait(),
         "plugins": [
             f"{registry.kind} {entry.name} ({entry.origin})"
             for registry in registries
             for entry in registry.entries.values()
-            if entry.origin != "mibench"
+            if entry.origin != OWN
+        ],
+        "broken": [
+            f"{registry.kind} {name} ({registry.entries[name].origin}): {reason}"
+            for registry in registries
+            for name, reason in registry.broken.items()
         ],
     }
 

@@ -80,7 +80,7 @@ def check(
     name, device = baseline or baselines.REFERENCE, settings.pop("device", "auto")
     frozen = baselines.read(baselines.find(name))
     with checking.as_made(frozen):
-        planned = freezing.plan_of(frozen, name, device)
+        planned = freezing.plan_of(frozen, name, device, settings.get("data", ()))
         freezing.agree(planned, settings, name)
         say(planned.device_message)
         records = train(planned, planned.specs, {}, quiet)

@@ -24,14 +24,18 @@ def list_names(
     registries = {f"{name}s": registry for name, registry in _registries().items()}
     if kind not in registries:
         raise unknown("kind", kind, registries, f"It is one of: {', '.join(registries)}.")
-    entries = registries[kind].entries
+    entries, broken = registries[kind].entries, registries[kind].broken
     if as_json:
-        rows = [{"name": e.name, "summary": e.summary, "origin": e.origin} for e in entries.values()]
+        rows = [
+            {"name": e.name, "summary": e.summary, "origin": e.origin, "broken": broken.get(e.name)}
+            for e in entries.values()
+        ]
         typer.echo(json.dumps(rows))
         return
     width = max(map(len, entries), default=0)
-    for entry in entries.values():
-        typer.echo(f"{entry.name:<{width}}  {entry.summary}")
+    for name, entry in entries.items():
+        what = f"broken ({entry.origin}): {broken[name]}" if name in broken else entry.summary
+        typer.echo(f"{name:<{width}}  {what}")
 
 
 @explained
@@ -50,7 +54,9 @@ def describe(
     if not named:
         known = [entry for registry in registries for entry in registry.entries]
         raise unknown("name", bare, known, "'mibench list estimators' (tasks, encoders, critics) shows all.")
-    facts = [describe_class(registry.kind, registry.load(bare)) for registry in _that_understand(named, name)]
+    facts = [
+        describe_class(registry.kind, bare, registry.load(bare)) for registry in _that_understand(named, name)
+    ]
     if bibtex:
         if "bibtex" not in facts[0]:
             raise UsageError(f"{bare!r} has no BibTeX entry.", "Estimators have one.")

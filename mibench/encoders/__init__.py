@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from mibench.encoders.base import Encoder
     from mibench.registry import Value
 
-registry: Registry[Encoder[Any]] = Registry("encoder", "mibench.encoders", group="mibench.encoders")
+registry: Registry[Encoder[Any]] = Registry(
+    "encoder", "mibench.encoders", group="mibench.encoders", base="mibench.encoders.base:Encoder"
+)
 
 
 def get(name: str, **options: Value) -> Encoder[Any]:

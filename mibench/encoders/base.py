@@ -101,7 +101,7 @@ class Encoder(ABC, Generic[S]):
         source = task.encoder_source(training=True)
         if not isinstance(source, SOURCES[self.source]):
             there = next(name for name, kind in SOURCES.items() if isinstance(source, kind))
-            others = (name for name, entry in registry.entries.items() if entry.load().source == there)
+            others = (name for name, kind in registry.classes() if getattr(kind, "source", None) == there)
             raise UsageError(
                 f"Encoder {self.name!r} is trained on {self.source}; task {task.name!r} has {there}.",
                 f"Encoders for {there}: {', '.join(others)}.",

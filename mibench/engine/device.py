@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import re
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+import psutil
 import torch
 from torch import Tensor
 
 from mibench.batch import Batch, Tensors
 from mibench.errors import UsageError
+from mibench.process import warn_of_waiting
 
 CACHE_BUDGET_BYTES = 24 * 2**20
 """What a pack may touch in a step on a CPU: beyond the last-level cache, larger packs are slower."""
@@ -40,6 +40,7 @@ def resolve(name: str) -> tuple[torch.device, str]:
     if match is None:
         raise UsageError(f"Unknown device {name!r}.", "Give auto, cpu, cuda or cuda:0.")
     if name == "cpu":
+        warn_of_waiting(torch.get_num_threads())
         return torch.device("cpu"), f"device: cpu, {torch.get_num_threads()} threads"
     number = int(match["number"] or 0)
     if number >= available:
@@ -63,13 +64,13 @@ def memory_bytes(device: torch.device) -> int:
     """Return the memory of the device as a whole."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return int(psutil.virtual_memory().total)
 
 
 def flops_per_second(device: torch.device, seconds: float = 0.2) -> float:
     """Return the rate of a large float32 matrix product, measured for about that long."""
     size, products = (1024, 1) if device.type == "cpu" else (4096, 10)
-    matrix = torch.randn(size, size, device=device)
+    matrix = torch.randn(size, size, generator=torch.Generator().manual_seed(0)).to(device)
 
     def run() -> float:
         for _ in range(products):
@@ -84,24 +85,8 @@ def flops_per_second(device: torch.device, seconds: float = 0.2) -> float:
     return 2.0 * size**3 * done / passed
 
 
-def keep_freed_memory() -> None:
-    """Let the C library keep what tensors free, in place of handing it back to the system.
-
-    A step frees and takes megabytes for its gradients; glibc returns blocks of that size at once, and the
-    system then clears every page of them anew, step after step. Blocks larger than a pack on a CPU has are
-    still returned, or they would leave holes. Where the library is another, nothing is done.
-    """
-    mmap_threshold, trim_threshold = -3, -1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD of malloc.h
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return
-    mallopt(mmap_threshold, 8 * 2**20)
-    mallopt(trim_threshold, 256 * 2**20)
-
-
 @contextmanager
-def precision(name: str) -> Iterator[None]:
+def matmul_precision(name: str) -> Iterator[None]:
     """Let float32 matrix products round to TF32, or not; the process is left as it was."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high" if name == "tf32" else "highest")

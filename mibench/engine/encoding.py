@@ -19,7 +19,7 @@ from mibench import encoders, tasks
 from mibench.batch import Tensors
 from mibench.encoders.base import Encoder
 from mibench.engine.data import stack_runs
-from mibench.engine.device import keep_freed_memory
+from mibench.engine.device import matmul_precision
 from mibench.engine.loop import Trainer, train
 from mibench.geometry import direction_spread, effective_rank
 from mibench.registry import Choice
@@ -85,8 +85,8 @@ class Representation:
 @lru_cache(maxsize=4096)
 def _encoder_of(encoder: Choice, task: Choice, seed: int) -> EncoderSpec:
     beside = tasks.registry.load(task.name).beside_encoders
-    options = {key: value for key, value in task.options if key not in beside}
-    return EncoderSpec(encoder, tasks.registry.choose(task.name, **options), seed)
+    options = {key: value for key, value in task.arguments.items() if key not in beside}
+    return EncoderSpec(encoder, tasks.registry.from_options(task.name, options), seed)
 
 
 def encoder_of(spec: RunSpec) -> EncoderSpec | None:
@@ -149,6 +149,7 @@ def _alone(tensors: Tensors, place: int) -> Tensors:
     return {key: value[place].detach().cpu() for key, value in tensors.items()}
 
 
+@matmul_precision("float32")
 def _train(
     pack: Sequence[EncoderSpec],
     device: torch.device,
@@ -158,8 +159,6 @@ def _train(
     """Return the parameters and states of all runs, and where the loss of each was not finite."""
     recipe = encoders.registry.make(pack[0].encoder)
     source = tasks.registry.make(pack[0].task).encoder_source(training=True)
-    if device.type == "cpu":
-        keep_freed_memory()
     initial = [recipe.initialise(source, stream("encoder weights", *_name(spec))) for spec in pack]
     beside = [
         recipe.state(first, stream("encoder state", *_name(spec)))
@@ -192,6 +191,7 @@ def _placed(runs: Sequence[Tensors], device: torch.device) -> Tensors:
 
 
 @lru_cache(maxsize=256)
+@matmul_precision("float32")
 def represent(task: Choice, made: TrainedEncoder) -> Representation:
     """Return the pair that an encoder makes of a task's, on data that the encoder has not seen.
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mibench.batch import Batch, Tensors
 from mibench.engine.data import Batches, Chunk, stack_runs, training_chunks
-from mibench.engine.device import Step, captured, keep_freed_memory
+from mibench.engine.device import Step, captured
 from mibench.engine.loop import Report, Trainer, train
 from mibench.engine.plan import Pack
 from mibench.seeding import stream
@@ -71,8 +71,6 @@ def fit(
     objective, model = pack.objective, pack.model
     if objective is None:
         return Fitted({}, [None] * len(pack.trainings))
-    if device.type == "cpu":
-        keep_freed_memory()
     started = time.perf_counter()
     last: tuple[Batch, Tensors] | None = None
 

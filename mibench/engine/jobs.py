@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from mibench.engine.device import precision
+from mibench.engine.device import matmul_precision
 from mibench.engine.plan import Pack, Training
 from mibench.engine.read import Readout
 from mibench.engine.sources import Source
@@ -59,7 +59,7 @@ class PackJob:
         """Train and read the pack, and return how each of its runs ended."""
         pack, started = self.pack, time.perf_counter()
         work_a_step = pack.work / max(pack.steps, 1)
-        with precision("float32" if pack.first.fit is None else pack.fit.precision):
+        with matmul_precision("float32" if pack.first.fit is None else pack.fit.precision):
             fitted, readouts = pack.protocol.follow(pack, device, lambda steps: report(steps * work_a_step))
         if pack.objective is None:
             report(pack.work)

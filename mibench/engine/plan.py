@@ -247,7 +247,7 @@ def at_level(task: Choice, level: float) -> Choice:
     """Return a task at another true MI, which it must have as an option."""
     there = tasks.registry.make(task).at(level)
     assert there is not None
-    return tasks.registry.describe(there)
+    return tasks.registry.describe(there, task.name)
 
 
 def _shape(spec: RunSpec, source: Source) -> tuple[object, ...]:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from mibench.estimators.base import Estimator
     from mibench.registry import Value
 
-registry: Registry[Estimator] = Registry("estimator", "mibench.estimators", group="mibench.estimators")
+registry: Registry[Estimator] = Registry(
+    "estimator", "mibench.estimators", group="mibench.estimators", base="mibench.estimators.base:Estimator"
+)
 
 
 def get(name: str, **options: Value) -> Estimator:

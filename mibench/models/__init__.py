@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 DEFAULT = {"critic": "separable", "conditional": "gaussian-mlp", "denoiser": "noise-mlp"}
 """The model of each kind that is used where neither the user nor the task names one."""
 
-registry: Registry[Model] = Registry("model", "mibench.models", group="mibench.models")
+registry: Registry[Model] = Registry(
+    "model", "mibench.models", group="mibench.models", base="mibench.models.base:Model"
+)
 
 
 def get(name: str, **options: Value) -> Model:

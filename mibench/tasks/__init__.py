@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     from mibench.registry import Value
     from mibench.tasks.base import Task
 
-registry: Registry[Task] = Registry("task", "mibench.tasks", group="mibench.tasks", unlabelled=("dim", "mi"))
+registry: Registry[Task] = Registry(
+    "task",
+    "mibench.tasks",
+    group="mibench.tasks",
+    base="mibench.tasks.base:Task",
+    unlabelled=("dim", "mi"),
+)
 
 
 def get(name: str, **options: Value) -> Task:

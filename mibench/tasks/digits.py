@@ -14,7 +14,7 @@ from torch import Tensor
 from mibench.batch import Dims
 from mibench.errors import UsageError
 from mibench.geometry import alignment, uniformity
-from mibench.registry import Value, option
+from mibench.registry import DIGEST_SHOWN, Value, option
 from mibench.tasks.base import Task
 from mibench.tasks.images import LabelledImages, Part, load
 from mibench.tasks.pair import Draw, Encode, Pair, Pairwise, Truth
@@ -61,21 +61,28 @@ class Digits(Task):
     m: int | None = option(None, "images side by side (as few as the information needs if not given)")
     p: float | None = option(None, "probability that the channel changes a class (0.1 if mi is not given)")
     mi: float | None = option(None, "true mutual information in nats, in place of p")
-    data: str | None = option(None, "an .npz file with images (N,H,W) and labels (N), in place of digits")
-    sha256: str | None = option(None, "that of the file's contents; filled in")
+    data: str | None = option(
+        None, "an .npz file with images (N,H,W) and labels (N), in place of digits", identifies=False
+    )
+    sha256: str | None = option(None, "that of the file's contents; filled in", digest=True)
 
     name = "digits"
     reference: ClassVar[str] = "Alpaydin, Kaynak 1998, Optical recognition of handwritten digits, UCI"
     levels: ClassVar[Mapping[str, tuple[Value, ...]]] = {}
-    unlabelled: ClassVar[tuple[str, ...]] = ("mi", "sha256")
+    unlabelled: ClassVar[tuple[str, ...]] = ("mi",)
     beside_encoders: ClassVar[tuple[str, ...]] = ("m", "p", "mi")
 
     def __post_init__(self) -> None:
-        found = self._images
-        if self.sha256 is not None and self.sha256 != found.sha256:
+        if self.data is None and self.sha256 is not None:
             raise UsageError(
-                f"The images {self.data or 'of scikit-learn'!r} are not those of sha256 {self.sha256[:12]}: "
-                "the file has changed.",
+                f"The file of the images with sha256 {self.sha256[:12]} is not given.",
+                "Give its path as data (--data PATH); the contents identify it, whatever its name.",
+            )
+        found = self._images
+        if self.sha256 is not None and not _begins(found.sha256 or "", self.sha256):
+            raise UsageError(
+                f"The images {self.data!r} are not those with sha256 {self.sha256[:12]}: "
+                "the file has changed or is another one.",
                 "Leave out sha256 to take the file as it is, or give the old file.",
             )
         object.__setattr__(self, "sha256", found.sha256)
@@ -103,9 +110,9 @@ class Digits(Task):
                 f"Give m={self._needed} or more, or leave out m.",
             )
 
-    @property
+    @cached_property
     def _images(self) -> LabelledImages:
-        return load(self.data)
+        return load(self.data)  # kept: the file may change while the task is in use
 
     @property
     def classes(self) -> int:
@@ -278,6 +285,11 @@ class ImageSource:
 def rows_of(rows: Tensor, places: Tensor, dtype: torch.dtype) -> Tensor:
     """Return the rows at places (n, m), side by side: (n, m * dim)."""
     return rows.to(places.device)[places].flatten(1).to(dtype)
+
+
+def _begins(sha256: str, given: str) -> bool:
+    """Return whether a digest is the one given, of which a label shows the beginning."""
+    return len(given) >= DIGEST_SHOWN and sha256.startswith(given)
 
 
 def channel(flip: float, classes: int) -> Tensor:

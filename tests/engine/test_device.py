@@ -1,21 +1,54 @@
 """Devices: a missing device is an error; on CUDA the captured step equals the eager one."""
 
+import itertools
+import os
+from types import SimpleNamespace
+
+import psutil
 import pytest
 import torch
 from grids import pack_of, specs
+from mibench.engine.execute import execute
 
 import mibench
 from mibench.engine import device, train
-from mibench.engine.execute import execute
 from mibench.engine.plan import packs
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 
 
-def test_auto_says_what_it_chose():
-    chosen, message = device.resolve("auto")
-    assert chosen.type == ("cuda" if torch.cuda.is_available() else "cpu")
-    assert str(chosen.type) in message
+def cards(monkeypatch, *names):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(names))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(names))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda number: names[number])
+
+
+def test_auto_is_the_first_cuda_device(monkeypatch):
+    cards(monkeypatch, "One", "Two")
+    assert device.resolve("auto") == (torch.device("cuda", 0), "device: cuda, One")
+    assert device.resolve("cuda:1") == (torch.device("cuda", 1), "device: cuda:1, Two")
+    assert device.resolve("cpu")[0] == torch.device("cpu")
+    with pytest.raises(mibench.UsageError, match="sees 2 CUDA devices"):
+        device.resolve("cuda:2")
+
+
+def test_auto_is_the_cpu_where_there_is_no_other(monkeypatch):
+    cards(monkeypatch)
+    assert device.resolve("auto") == (torch.device("cpu"), f"device: cpu, {torch.get_num_threads()} threads")
+    with pytest.raises(mibench.UsageError, match="sees no CUDA device"):
+        device.resolve("cuda")
+
+
+def test_memory_is_known_where_the_system_has_no_sysconf(monkeypatch):
+    """As on Windows."""
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
+    monkeypatch.delattr(os, "sysconf", raising=False)
+    found = device.memory_bytes(torch.device("cpu"))
+    assert found == there or there is None
+    assert mibench.plan("infonce", n=4, device="cpu").specs
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=2**20))
+    with pytest.raises(mibench.UsageError, match="One run at n = 4"):
+        mibench.plan("infonce", n=4, device="cpu")
 
 
 @pytest.mark.parametrize("name", ["cuda:99", "tpu", "cpu:1", "cuda:x", "", "cpu:", "cuda:²"])
@@ -24,8 +57,26 @@ def test_unavailable_device_is_an_error(name):
         device.resolve(name)
 
 
-def test_flops_are_measured():
-    assert device.flops_per_second(torch.device("cpu"), seconds=0.01) > 1e8
+def test_flops_are_those_of_the_products_that_were_done(monkeypatch):
+    """By a clock that is a second later whenever it is read: two products of 1024 x 1024 in three seconds."""
+    monkeypatch.setattr(device.time, "perf_counter", itertools.count().__next__)
+    assert device.flops_per_second(torch.device("cpu"), seconds=2.5) == pytest.approx(2 * 2 * 1024**3 / 3)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64", "tf32"])
+def test_the_precision_of_products_is_put_back(precision):
+    before = torch.get_float32_matmul_precision()
+    within = []
+
+    @device.matmul_precision(precision)
+    def fail():
+        within.append(torch.get_float32_matmul_precision())
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert within == ["high" if precision == "tf32" else "highest"]
+    assert torch.get_float32_matmul_precision() == before
 
 
 @needs_cuda

@@ -3,11 +3,11 @@
 import pytest
 import torch
 from grids import pack_of, specs
+from mibench.engine.execute import execute
 
 from mibench import estimators
 from mibench.engine import execute as execution
 from mibench.engine import plan, train
-from mibench.engine.execute import execute
 from mibench.engine.plan import packs
 
 CPU = torch.device("cpu")

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 import torch
 from grids import pack_of, specs
+from mibench.engine.execute import execute
 
 from mibench import estimators
 from mibench.engine import samples, staircase, train
-from mibench.engine.execute import execute
 from mibench.engine.plan import Pack, packs, training_key
 
 CPU = torch.device("cpu")

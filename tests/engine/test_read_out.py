@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 from grids import pack_of, specs
+from mibench.engine.execute import execute
 
 from mibench.engine import evaluate, train
-from mibench.engine.execute import execute
 from mibench.engine.plan import packs
 
 CPU = torch.device("cpu")

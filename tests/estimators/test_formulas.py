@@ -52,10 +52,12 @@ def test_smile_clips_where_the_scores_are_large(scores):
     assert loose == pytest.approx(estimators.get("dv").estimate(scores).item(), abs=1e-12)
 
 
-@pytest.mark.parametrize("name", ["infonce", "nwj", "dv", "tuba", "interpolated"])
-def test_objective_is_the_read_out(name, scores):
-    estimator = estimators.get(name)
-    assert torch.equal(estimator.objective(scores, {}), estimator.estimate(scores))
+@pytest.mark.parametrize(
+    "name", [name for name in NAIVE if name not in ("mine", "js") and not name.startswith("smile")]
+)
+def test_objective_is_the_naive_bound(name, scores):
+    objective = estimators.get(name).objective(scores, {}).item()
+    assert objective == pytest.approx(NAIVE[name](scores.tolist()), abs=1e-12)
 
 
 @pytest.mark.parametrize(("name", "k"), [("nce", 6), ("nce[k=2]", 2), ("nce[k=6]", 6), ("nce[k=1]", 1)])

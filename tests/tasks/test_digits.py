@@ -3,13 +3,18 @@
 import hashlib
 import itertools
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 import mibench
-from mibench import tasks
+from mibench import encoders, tasks
+from mibench.engine import data
+from mibench.engine.encoding import encoder_of
+from mibench.spec import digest
 from mibench.tasks.digits import channel, channel_information, flip_of
 from mibench.tasks.images import load, parted
 from mibench.tasks.probe import confusion, predictions, table_information
@@ -230,17 +235,92 @@ def test_own_images_of_unequal_counts(tmp_path):
     assert task.log_density_ratio(x, y).diagonal().isfinite().all()
 
 
-def test_identity_hangs_on_the_contents_of_the_file(tmp_path):
+def spelled(path):
+    """Return ways to write the path of a file in the working directory, and that of a copy elsewhere."""
+    copy = path.parent / "copy"
+    copy.mkdir()
+    (copy / "another name, [1].npz").write_bytes(path.read_bytes())
+    return [path.name, f"./{path.name}", str(path), f"copy/../{path.name}", f"{copy}/another name, [1].npz"]
+
+
+def test_the_contents_of_a_file_are_its_identity_whatever_its_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = Path(own(tmp_path / "own.npz"))
+    paths = spelled(path)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    grid = {"n": [4, 8], "seeds": 2, "device": "cpu"}
+    plans = [mibench.plan("infonce", "digits", data=name, **grid) for name in paths]
+    assert len({plan.specs for plan in plans}) == 1
+    assert len(mibench.plan("infonce", "digits", data=paths, **grid).specs) == 4
+    for plan, name in zip(plans, paths, strict=True):
+        spec = plan.specs[0]
+        assert spec.key == plans[0].specs[0].key
+        assert spec.task.identity["options"] == {
+            "data": None,
+            "m": None,
+            "mi": None,
+            "p": None,
+            "sha256": sha256,
+        }
+        assert spec.task.label == f"digits[sha256={sha256[:12]}]"
+        assert tasks.registry.make(spec.task).data == name
+        assert tasks.get(spec.task.label, data=name) == tasks.registry.make(spec.task)
+        assert encoder_of(replace(spec, encoder=encoders.registry.choose("random"))).task == spec.task
+    feeds = [
+        data.batches(tasks.get("digits", data=name), plan.specs[0], "train", 4, 1, torch.float32)
+        for plan, name in zip(plans, paths, strict=True)
+    ]
+    first = next(feeds[0])
+    assert all(torch.equal(next(feed)[0], first[0]) for feed in feeds[1:])
+
+
+def test_a_store_resumes_whatever_the_path_and_does_not_hold_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths = spelled(Path(own(tmp_path / "own.npz")))
+    grid = {
+        "encoder": ["none", "random"],
+        "n": 4,
+        "steps": 2,
+        "seeds": 1,
+        "critic": "bilinear",
+        "device": "cpu",
+    }
+    frames = [mibench.run("infonce", "digits", data=name, out="out", **grid) for name in paths]
+    assert all(frame.equals(frames[0]) for frame in frames[1:])
+    assert (frames[0]["status"] == "ok").all()
+    written = b"".join(file.read_bytes() for file in Path("out").rglob("*") if file.is_file())
+    assert b"own.npz" not in written
+    assert b"another name" not in written
+
+
+def test_another_protocol_and_an_encoder_find_the_file_too(tmp_path):
+    path = own(tmp_path / "own.npz")
+    stairs = {"protocol": "staircase", "mi": [0.5, 1], "steps": 8, "critic": "bilinear"}
+    for options in (stairs, {"samples": 50, "steps": 4, "critic": "bilinear"}):
+        frame = mibench.run("infonce", "digits[m=2]", data=path, n=4, seeds=1, device="cpu", **options)
+        assert (frame["status"] == "ok").all()
+
+
+def test_a_file_that_changes_is_another_task(tmp_path):
     path = own(tmp_path / "own.npz")
     choice = tasks.registry.choose("digits", data=path)
-    options = dict(choice.options)
-    assert len(options["sha256"]) == 64
-    assert tasks.registry.make(choice) == tasks.get("digits", data=path)
-    assert "sha256" not in choice.label
+    made = tasks.registry.make(choice)
+    before = made.sample(5, generator())
+    assert made == tasks.get("digits", data=path)
     own(tmp_path / "own.npz", counts=(30, 12, 6))
-    assert dict(tasks.registry.choose("digits", data=path).options)["sha256"] != options["sha256"]
+    other = tasks.registry.choose("digits", data=path)
+    assert other != choice
+    assert other.label != choice.label
+    assert dict(other.options)["sha256"] != dict(choice.options)["sha256"]
     with pytest.raises(mibench.UsageError, match="changed"):
         tasks.registry.make(choice)
+    assert all(map(torch.equal, made.sample(5, generator()), before))  # what was made of it stays
+
+
+def test_the_identity_of_the_images_of_scikit_learn_is_pinned():
+    choice = tasks.registry.choose("digits")
+    assert digest(choice.identity) == "f5d10fc1bd91d68478b3a2d7bd7683cdde02160d537d64fdc81de63d486d1154"
+    assert choice.label == "digits"
 
 
 def test_identical_images_count_once():
@@ -308,12 +388,21 @@ def test_files_that_are_none(tmp_path):
         ({"p": -0.1}, "p of"),
         ({"p": 0.95}, "p of"),
         ({"m": 0}, "m of"),
-        ({"sha256": "0" * 64}, "changed"),
+        ({"sha256": "0" * 64}, "not given"),
     ],
 )
 def test_bad_options(options, words):
     with pytest.raises(mibench.UsageError, match=words):
         tasks.get("digits", **options)
+
+
+def test_a_digest_that_is_not_the_files(tmp_path):
+    path = own(tmp_path / "own.npz")
+    sha256 = tasks.get("digits", data=path).sha256
+    assert tasks.get("digits", data=path, sha256=sha256[:12]).sha256 == sha256
+    for other in (sha256[:11], "0" * 64, sha256[::-1]):
+        with pytest.raises(mibench.UsageError, match="another one"):
+            tasks.get("digits", data=path, sha256=other)
 
 
 def test_batches_of_more_than_there_are_images():

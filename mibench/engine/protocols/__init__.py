@@ -14,5 +14,9 @@ if TYPE_CHECKING:
     from mibench.engine.protocols.base import Protocol
 
 registry: Registry[Protocol] = Registry(
-    "protocol", "mibench.engine.protocols", group="mibench.protocols", unlabelled=("size",)
+    "protocol",
+    "mibench.engine.protocols",
+    group="mibench.protocols",
+    base="mibench.engine.protocols.base:Protocol",
+    unlabelled=("size",),
 )

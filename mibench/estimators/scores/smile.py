@@ -21,7 +21,7 @@ class SMILE(FromScores):
     J = E_P[-softplus(-f)] - E_Q[softplus(f)],   I_SMILE = E_P[f] - log E_Q[clip(exp f, exp -t, exp t)]
 
     with scores (..., n, n) -> (...) in nats, E_P over the diagonal and E_Q over the rest, and t = `tau`.
-    `tau=none` clips nothing (the published curve for an infinite tau).
+    `tau=inf`, also written `tau=none`, clips nothing (the published curve for an infinite tau).
 
     Ceiling: none. Bias: no bound once it clips. At the exact critic f = log r it reads
     I - log E_Q[clip(r)], above I and at most I + tau. Not invariant to constants.
@@ -32,7 +32,7 @@ class SMILE(FromScores):
     Reference: Song & Ermon 2020, arXiv 1910.06222.
     """
 
-    tau: float | None = option(5.0, "log of the clipping level; none clips nothing")
+    tau: float | None = option(5.0, "log of the clipping level; inf or none clips nothing", infinite=None)
 
     name = "smile"
     formula: ClassVar[str] = (
@@ -52,7 +52,7 @@ class SMILE(FromScores):
         if self.tau is not None and not self.tau > 0:
             raise UsageError(
                 f"tau of 'smile' must be positive, not {self.tau!r}.",
-                "Give a number above 0, such as 5, or none to clip nothing.",
+                "Give a number above 0, such as 5, or inf to clip nothing.",
             )
 
     @property
