@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 
 class UsageError(ValueError):
-    """A mistake that the user can mend.
+    """A mistake that the user can fix.
 
     The command line prints `what` and `how` on a line each and exits with status 2; from Python it
     is raised as it stands.

@@ -311,7 +311,7 @@ class Registry(Generic[T]):
                 raise
             raise UsageError(
                 f"{self.kind.capitalize()} {name!r} of {entry.origin} is broken: {_reason(error)}.",
-                f"Update, mend or uninstall that package; --debug shows the traceback. {see}",
+                f"Update, fix or uninstall that package; --debug shows the traceback. {see}",
             ) from error
 
     def _checked(self, entry: Entry) -> type[T]:
@@ -360,7 +360,7 @@ class Registry(Generic[T]):
     def _files(self) -> Iterator[tuple[Path, str, str]]:
         """Yield each source file with its module and its folder below the registry's own.
 
-        They are in the order of their names, whatever their folders, so that moving one changes no order.
+        They are in the order of their names, not of their folders, so that moving one changes no order.
         """
         spec = importlib.util.find_spec(self._source)
         origin = Path(spec.origin if spec and spec.origin else "")

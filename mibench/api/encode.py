@@ -32,7 +32,7 @@ def encode(
     store: EncoderStore | None = None,
     report: Callable[[int], None] = lambda steps: None,
 ) -> TaskPairs:
-    """Return the source of the pairs of runs; `report` is told of the steps of encoders that are trained."""
+    """Return the source of the pairs of runs; `report` is called with the steps of their training."""
     found: dict[EncoderSpec, TrainedEncoder] = {}
     for spec in itertools.chain(*encoder_packs(specs)):
         if store and store.has(spec.key):

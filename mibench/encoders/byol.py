@@ -1,4 +1,4 @@
-"""BYOL: foretell what a slow copy of oneself makes of the other view."""
+"""BYOL: predict the target network's projection of the other view."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mibench.registry import option
 
 @dataclass(frozen=True)
 class BYOL(Predictive):
-    r"""Of two views, what a predictor makes of one's projection is to be the other's projection by a copy.
+    r"""The online predictor is trained to match the target network's projection of the other view.
 
         L = 1/2 mean |p_1/|p_1| - t_2/|t_2||^2 + 1/2 mean |p_2/|p_2| - t_1/|t_1||^2
 

@@ -24,11 +24,11 @@ ROTATION = math.radians(15)
 SCALE = 0.15
 SHIFT = 0.125
 NOISE = 0.1
-"""Views are turned, scaled and shifted (a share of the side) at random by at most so much; noise has this
+"""Views are turned, scaled and shifted (a share of the side) at random by at most this much; noise has this
 standard deviation, where the largest pixel is 1."""
 
 COMPARED_ROWS = 512
-"""Projections are judged by those of so many images."""
+"""Projections are evaluated on this many images."""
 
 HIDDEN = 64
 PROJECTED = 32
@@ -125,7 +125,7 @@ class Contrastive(ImageEncoder):
 
 @dataclass(frozen=True)
 class Predictive(ImageEncoder):
-    """An encoder with a projection head g and a predictor q, which foretells another view's projection.
+    """An encoder with a projection head g and a predictor q of the other view's projection.
 
     Between their two layers both are standardised over the batch of a view and of a run, and of nothing else.
     Without that even the stop-gradient does not hold all images apart.
@@ -156,7 +156,7 @@ class Predictive(ImageEncoder):
 
 
 def view_numbers(views: int, count: int, source: HasImages, generator: torch.Generator) -> Tensors:
-    """Return the random numbers of so many views of each image of a batch: poses in (-1, 1), and noise."""
+    """Return the random numbers for this many views of each image of a batch: poses in (-1, 1), and noise."""
     height, width = source.shape
     return {
         "pose": 2 * torch.rand(views, count, 4, generator=generator) - 1,
@@ -176,7 +176,7 @@ def viewed(batch: Tensors, shape: tuple[int, int]) -> Tensor:
     pose, noise, (height, width) = batch["pose"], batch["noise"], shape
     angle, scale = ROTATION * pose[..., 0], 1 + SCALE * pose[..., 1]
     cosine, sine = scale * angle.cos(), scale * angle.sin()
-    # In coordinates from -1 to 1 whatever the sides are, hence their ratio.
+    # In coordinates from -1 to 1 on both sides, hence their ratio.
     to_x = torch.stack([cosine, -sine * height / width, 2 * SHIFT * pose[..., 2]], -1)
     to_y = torch.stack([sine * width / height, cosine, 2 * SHIFT * pose[..., 3]], -1)
     there = torch.stack([to_x, to_y], -2).flatten(0, 2)

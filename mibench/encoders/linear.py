@@ -28,7 +28,7 @@ class Linear(Encoder[Pair]):
         f(z, z') = z' W z' + z' P z + z' Q z' + b
 
     is the quadratic critic that holds the log density ratio of every jointly Gaussian pair. Its own estimate
-    is the estimator's read-out on batches that training has not met, with the ceiling of the estimator.
+    is the estimator's on unseen batches, with the ceiling of the estimator.
 
     Raises:
         UsageError: sizes below 1, a rate that is not positive, an unknown objective or one that learns more
@@ -129,7 +129,7 @@ class Linear(Encoder[Pair]):
         return -self._estimator.objective.of(self._scores(parameters, batch), state)
 
     def own_estimate(self, source: Pair, parameters: Tensors, state: Tensors, batch: Tensors) -> Tensor:
-        """Return the estimator's read-out of the critic that was trained with the encoders."""
+        """Return the estimate by the critic that was trained with the encoders."""
         return self._estimator.estimate(self._scores(parameters, batch))
 
     def own_ceiling(self, source: Pair) -> float | None:

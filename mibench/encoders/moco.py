@@ -34,7 +34,7 @@ class MoCo(Contrastive):
 
     q = g(h(view))/|.|, k the same of the other view by a copy of h and g that no gradient changes and that
     follows as theta' <- m theta' + (1 - m) theta. After each step the N keys enter the queue and the oldest N
-    leave it. Its own estimate is log(K + 1) - L on images that training has not met, against the queue as it
+    leave it. Its own estimate is log(K + 1) - L on unseen images, against the queue as it
     was left: keys of training images or, after few steps, directions drawn at random.
 
     Ceiling: log(K + 1).

@@ -25,7 +25,7 @@ class SimCLR(Contrastive):
         L = 1/2N sum_i -log [ exp(u_i . u_j(i) / t) / sum_(k != i) exp(u_i . u_k / t) ]   nats
 
     over all 2N views, j(i) the other view of the same image; the view itself is left out. Its own estimate
-    is log(2N - 1) - L on images that training has not met.
+    is log(2N - 1) - L on unseen images.
 
     Ceiling: log(2N - 1).
 

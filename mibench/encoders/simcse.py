@@ -28,7 +28,7 @@ class SimCSE(Contrastive):
 
     with u and v the projections g(z)/|g(z)| under the first and the second mask; the positive is among the N.
     Nothing else differs between the views, and representations are made without dropout. Its own estimate
-    is log N - L on images that training has not met, with masks.
+    is log N - L on unseen images, with masks.
 
     Ceiling: log N.
 

@@ -1,4 +1,4 @@
-"""SimSiam: foretell the other view's projection, without negatives or a copy."""
+"""SimSiam: predict the other view's projection, without negatives or a target network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mibench.registry import option
 
 @dataclass(frozen=True)
 class SimSiam(Predictive):
-    r"""Of two views, what a predictor makes of one's projection is to be the other's, which stands still.
+    r"""The predictor is trained to match the stop-gradient projection of the other view.
 
         L = -1/2 mean cos(p_1, sg(u_2)) - 1/2 mean cos(p_2, sg(u_1)),   u = g(h(view)), p = q(u)
 

@@ -1,4 +1,4 @@
-"""Representations that were trained to tell the classes."""
+"""Representations trained by classification."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""From runs to outcomes: packs are planned, trained as one tensor program, and read out."""
+"""From runs to outcomes: packs are planned, trained as one tensor program, and read."""

@@ -117,7 +117,7 @@ class _CountFlops(TorchFunctionMode):
         types: object,
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:  # noqa: ANN401 - whatever the function returns
+    ) -> Any:  # noqa: ANN401 - what the function returns
         result = function(*args, **(kwargs or {}))
         if function in _PRODUCTS or function in _FIRST_FACTOR:
             self.flops += 2 * result.numel() * args[_FIRST_FACTOR.get(function, 0)].shape[-1]

@@ -182,7 +182,7 @@ def _train(
 
 
 def _name(spec: EncoderSpec) -> tuple[object, ...]:
-    """What an encoder's randomness depends on: task and seed alone, so that recipes meet the same data."""
+    """What an encoder's randomness depends on: task and seed alone, so that all recipes use the same data."""
     return spec.task.identity, spec.seed
 
 
@@ -218,8 +218,8 @@ def represent(task: Choice, made: TrainedEncoder) -> Representation:
     facts = {**pair.facts, "effective_rank": effective_rank(x), **_own(recipe, source, made)}
     own = facts.get("encoder_nats", 0.0)
     if not all(map(math.isfinite, facts.values())) or own < ABSURD_NATS:
-        sound = {key: value for key, value in facts.items() if math.isfinite(value)}
-        return Representation(None, sound, f"the encoder diverged: by its own loss it reads {own:.3g} nats")
+        finite = {key: value for key, value in facts.items() if math.isfinite(value)}
+        return Representation(None, finite, f"the encoder diverged: by its own loss it reads {own:.3g} nats")
     what, spread = _narrowest(recipe, source, made, x)
     if spread < COLLAPSED:
         words = f"all inputs have nearly one {what} (spread {spread:.2g}"
@@ -235,7 +235,7 @@ def _narrowest(recipe: Encoder[Any], source: object, made: TrainedEncoder, x: Te
 
     SimSiam without its stop-gradient makes one point of all projections (spread 0.002, where it is 0.7 with
     it), while the head's standardisation keeps the representation spread (0.6), along two axes or so. What
-    such a loss compares no longer depends on the image, whatever the representation still shows.
+    such a loss compares no longer depends on the image, even if the representation still does.
     """
     found = {"representation": direction_spread(x)}
     compared = recipe.compared(

@@ -23,8 +23,8 @@ START_DIVISOR = 25.0
 END_DIVISOR = 250_000.0
 
 Watch = Callable[[int, Batch, Tensors, Tensors], bool]
-"""Is told after each step how many there were, its batch, the outputs before it and the parameters after it;
-True ends the training."""
+"""Called after each step with its number, its batch, the outputs before it and the parameters after it; True
+ends the training."""
 
 
 @dataclass(frozen=True)

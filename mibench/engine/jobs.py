@@ -17,7 +17,7 @@ from mibench.spec import RunSpec
 
 Status = Literal["ok", "diverged", "failed"]
 Report = Callable[[float], None]
-"""Is told of the work done since it was last told, as `Pack.work` counts it."""
+"""Called with the work done since the last call, as `Pack.work` counts it."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def _outcome(
     pack: Pack, step: int | None, spec: RunSpec, readout: Readout, wall_s: float, training_s: float | None
 ) -> Outcome:
     message = readout.message
-    # Where one training climbs, levels below the one where the objective broke are sound.
+    # Where one training climbs, levels below the one where the objective broke are valid.
     broken = step is not None and (message or not pack.protocol.stairs)
     if broken and not _samples_are_finite(pack, spec):
         message = f"the task's samples are beyond {pack.fit.precision} at this true MI"

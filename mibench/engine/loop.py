@@ -15,7 +15,7 @@ Value = Callable[[Tensors, Tensors, B], tuple[Tensor, "Tensors | None"]]
 """Parameters, state and a batch to what each run maximises, (R,), and the outputs computed on the way."""
 
 Report = Callable[[int], None]
-"""Is told how many steps have passed since it was last told."""
+"""Called with the number of steps since the last call."""
 
 
 class Trainer(Generic[B]):
@@ -83,7 +83,7 @@ def train(
     Args:
         step: takes one step on a batch, given the number of steps before it, and returns the values (R,).
         chunks: batches, several at a time: whether any run is left is asked once per chunk.
-        watch: is told after each step how many there were; True ends the training.
+        watch: called after each step with the number of steps; True ends the training.
 
     Returns:
         For each run the first step, from 1, whose value was not finite; None where all were.

@@ -25,10 +25,10 @@ from mibench.spec import Fit, RunSpec, digest
 from mibench.tasks.pair import Pair
 
 CHUNK_NUMBERS = 2**16
-"""Training data are drawn for several steps at once: about this many numbers a run."""
+"""Training data are drawn for several steps at once: about this many numbers per run."""
 
 EVALUATED_NUMBERS = 2**16
-"""Evaluation data are drawn for several batches at once: about this many numbers a run."""
+"""Evaluation data are drawn for several batches at once: about this many numbers per run."""
 
 READ_NUMBERS = 2**19
 """Score matrices are read for several runs at once, in float64: about this many numbers."""
@@ -201,7 +201,7 @@ def packs(specs: Sequence[RunSpec], budget_bytes: int, source: Source | None = N
     """Gather runs that share a training, group trainings of equal shapes, and split groups by the budget.
 
     The budget is for what grows with the runs (`Pack.bytes_a_run`). A pack has at least one training,
-    whatever that needs. Packs of one group differ in size by one training at most.
+    even where that exceeds the budget. Packs of one group differ in size by one training at most.
     """
     seen = TaskPairs() if source is None else source
     trainings: dict[tuple[object, ...], list[RunSpec]] = {}

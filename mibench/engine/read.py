@@ -27,7 +27,7 @@ MARGIN = 1.5
 """A pilot of 48 batches misjudges the variance by a fifth; this many times more batches are read."""
 
 MOST_ROWS = 2**16
-"""An evaluation stops at this many pairs a run, whatever the estimator's variance."""
+"""An evaluation stops at this many pairs per run, even where the variance asks for more."""
 
 COLLAPSE_BATCHES = 2
 
@@ -234,7 +234,7 @@ def _precise(values: Tensor) -> bool:
 
 
 def _enough(pack: Pack, values: Tensor) -> int:
-    """Return how many batches a run needs, judged by the values of some."""
+    """Return how many batches a run needs, given the values of a few."""
     needed = MARGIN * (values.std().item() / TARGET_SE_NATS) ** 2
     if not math.isfinite(needed):
         return PILOT_BATCHES

@@ -110,7 +110,7 @@ class Bigram(Task):
 
     @cached_property
     def mixing(self) -> float:
-        """e, the probability of drawing a word from the unigrams whatever its context."""
+        """e, the probability of drawing a word from the unigrams independently of its context."""
         if self.mi == 0:
             return 1.0
         if self.mi == self._information(0.0):
@@ -141,7 +141,7 @@ class Bigram(Task):
         return context[:, None].to(device, kind), word[:, None].to(device, kind)
 
     def _word_at(self, where: Tensor) -> Tensor:
-        """Return the word at each place of [0, 1), the words lying there side by side, topic by topic."""
+        """Return the word at each place of [0, 1), the words arranged topic by topic."""
         words, sums, _ = self._by_topic
         return words[torch.searchsorted(sums, where, right=True).clamp_max(self.vocabulary - 1)]
 

@@ -124,7 +124,7 @@ class CPC(Task):
 
     @property
     def _steps(self) -> list[int]:
-        """The steps of the pair: the past, and the one that is told."""
+        """The steps of the pair: the past, and the predicted one."""
         return [*range(self.past), self.past - 1 + self.horizon]
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Pairs of real images that share their classes: what image encoders are judged on."""
+"""Pairs of real images of equal or changed class: the task on which image encoders are evaluated."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mibench.validation import check_sizes
 DEFAULT_FLIP = 0.1
 
 ENCODED_AT_ONCE = 512
-"""So many images pass through an encoder at a time."""
+"""Images are encoded this many at a time."""
 
 ALIGNED_PAIRS = 2**13
 UNIFORM_ROWS = 2048
@@ -32,9 +32,9 @@ UNIFORM_ROWS = 2048
 
 @dataclass(frozen=True)
 class Digits(Task):
-    r"""Real images in pairs of one class, of which a channel makes another now and then.
+    r"""Pairs of real images; with probability p the second image's class is replaced by another.
 
-    x is m images side by side, of classes c_1..c_m, drawn evenly over the M classes whatever their counts;
+    x is m images side by side, of classes c_1..c_m, drawn uniformly over the M classes;
     c'_k = c_k with probability 1 - p, else one of the M - 1 others, all alike; x' has images of classes
     c'_1..c'_m. Within a class an image is drawn evenly, with replacement. As x and x' are independent given
     the classes, and the class is a function of the image,
@@ -44,7 +44,7 @@ class Digits(Task):
         log p(x,x')/p(x)p(x') = sum_k [ log M(1 - p) if c_k = c'_k else log M p/(M - 1) ],
 
     exactly, -inf where p = 0 and a class differs. Critics and encoders train on 60% of the images of each
-    class; what is read out, and the truth of a representation, is of the others.
+    class; estimates, and the truth of a representation, are of the others.
 
     Under the protocol `samples`, train and validation pairs are of the same images, so stopping is late; the
     test pairs are of others.
@@ -53,7 +53,7 @@ class Digits(Task):
     M x M table of classes which a linear probe, trained on the training images, predicts for test images.
 
     Raises:
-        UsageError: mi and p together, mi beyond m log M, p beyond (M - 1)/M, or images that will not do.
+        UsageError: mi and p together, mi beyond m log M, p beyond (M - 1)/M, or unusable images.
 
     Reference: Alpaydin & Kaynak 1998, optical recognition of handwritten digits, UCI.
     """
@@ -76,7 +76,7 @@ class Digits(Task):
         if self.data is None and self.sha256 is not None:
             raise UsageError(
                 f"The file of the images with sha256 {self.sha256[:12]} is not given.",
-                "Give its path as data (--data PATH); the contents identify it, whatever its name.",
+                "Give its path as data (--data PATH); the contents identify it, not its name.",
             )
         found = self._images
         if self.sha256 is not None and not _begins(found.sha256 or "", self.sha256):

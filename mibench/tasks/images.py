@@ -1,4 +1,4 @@
-"""Labelled images in two parts that never mix: what encoders and critics train on, and what is judged."""
+"""Labelled images in two disjoint parts: one for training, one for evaluation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TRAINING_SHARE = 0.6
 LEAST_IN_A_PART = 2
 LEAST_SIDE = 4
 MOST_DISTANCES = 2**22
-"""Rows are looked up by their distances to all images, at most so many at a time."""
+"""Rows are looked up by their distances to all images, at most this many at a time."""
 
 Array = NDArray[Any]
 

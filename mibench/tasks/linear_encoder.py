@@ -30,7 +30,7 @@ class LinearEncoder(Task):
 
         I(X;Y) = -rank/2 log(1 - rho^2)   nats,   rho = sqrt(1 - exp(-2 I / rank)),
 
-    and for linear encoders z = A x, z' = B y, whatever they are,
+    and for any linear encoders z = A x, z' = B y,
 
         I(Z;Z') = 1/2 log det(A Sx A') det(B Sy B') / det S(z,z') <= I(X;Y),
 

@@ -13,7 +13,7 @@ def predictions(train: Tensor, classes: Tensor, test: Tensor) -> Tensor:
     """Return the classes that a probe predicts for rows `test`, (rows).
 
     It is logistic regression (L2 penalty 1/2 |w|^2 a weight) on coordinates standardised over `train`, whose
-    classes weigh alike whatever their counts.
+    classes have equal weight.
     """
     from sklearn.linear_model import LogisticRegression
 

@@ -77,7 +77,7 @@ class Samples(Protocol):
         return self.size
 
     def n_untrained(self, n: int) -> int:
-        """Return the size of the data set, whatever n is."""
+        """Return the size of the data set."""
         return self.size
 
     def untrained(self) -> Samples:

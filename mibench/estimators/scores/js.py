@@ -1,4 +1,4 @@
-"""JS: trained by the Jensen-Shannon objective, read out by NWJ."""
+"""JS: trained by the Jensen-Shannon objective, estimated by NWJ."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mibench.scores import log_mean_exp_negatives, positives
 
 @dataclass(frozen=True)
 class JS(FromScores):
-    r"""The Jensen-Shannon objective for the gradient, the NWJ bound at f + 1 for the read-out.
+    r"""The Jensen-Shannon objective for the gradient, the NWJ bound at f + 1 for the estimate.
 
     J = E_P[-softplus(-f)] - E_Q[softplus(f)],   I_JS = 1 + E_P[f] - E_Q[exp f]
 
@@ -25,12 +25,12 @@ class JS(FromScores):
     Ceiling: none. Bias: a lower bound in expectation for every critic, tight at f = log r, with NWJ's
     variance of order exp(2 I). Invariant to nothing.
 
-    Reference: Hjelm et al. 2019, arXiv 1808.06670; the read-out, Poole et al. 2019, arXiv 1905.06922.
+    Reference: Hjelm et al. 2019, arXiv 1808.06670; the estimate, Poole et al. 2019, arXiv 1905.06922.
     """
 
     name = "js"
     formula: ClassVar[str] = (
-        "E_P[-softplus(-f)] - E_Q[softplus(f)]; read-out 1 + E_P[f] - E_Q[exp f] (NWJ at f + 1)"
+        "E_P[-softplus(-f)] - E_Q[softplus(f)]; estimate 1 + E_P[f] - E_Q[exp f] (NWJ at f + 1)"
     )
     direction: ClassVar[str] = "lower bound in expectation, with variance of order exp(2 I)"
     bound: ClassVar[Bound] = Bound("lower", "in expectation")

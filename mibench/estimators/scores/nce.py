@@ -55,7 +55,7 @@ class NCE(FromScores):
 
     J = E_P[ log s(f - log k) ] + k E_Q[ log s(log k - f) ],   s(z) = 1 / (1 + exp(-z))
 
-    is maximal at f = log r, so f estimates the log density ratio and the read-out is its plug-in mean
+    is maximal at f = log r, so f estimates the log density ratio and the estimate is its plug-in mean
 
     I_NCE-plug-in = E_P[f]
 
@@ -78,7 +78,7 @@ class NCE(FromScores):
     normalizer: Literal["fixed", "learned"] = option("fixed", "log Z is 0, or one more parameter")
 
     name = "nce"
-    formula: ClassVar[str] = "E_P[log s(f - log k)] + k E_Q[log s(log k - f)], s the sigmoid; read-out E_P[f]"
+    formula: ClassVar[str] = "E_P[log s(f - log k)] + k E_Q[log s(log k - f)], s the sigmoid; estimate E_P[f]"
     direction: ClassVar[str] = "plug-in: no bound, either side of I"
     reference: ClassVar[str] = (
         "Gutmann, Hyvarinen 2010, AISTATS; Mnih, Teh 2012, arXiv 1206.6426 (Z fixed at 1)"

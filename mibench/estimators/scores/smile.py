@@ -1,4 +1,4 @@
-"""SMILE: trained by the Jensen-Shannon objective, read out by Donsker-Varadhan with a clipped ratio."""
+"""SMILE: the Jensen-Shannon objective, the Donsker-Varadhan estimate with a clipped ratio."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class SMILE(FromScores):
 
     name = "smile"
     formula: ClassVar[str] = (
-        "E_P[-softplus(-f)] - E_Q[softplus(f)]; read-out E_P[f] - log E_Q[clip(exp f, exp -tau, exp tau)]"
+        "E_P[-softplus(-f)] - E_Q[softplus(f)]; estimate E_P[f] - log E_Q[clip(exp f, exp -tau, exp tau)]"
     )
     direction: ClassVar[str] = "no bound: at the exact critic above I, by at most tau"
     reference: ClassVar[str] = "Song, Ermon 2020, arXiv 1910.06222"
