@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
+import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -43,6 +45,9 @@ def explained(command: Callable[P, None]) -> Callable[P, None]:
                 command(*args, **kwargs)
         except UsageError as error:
             _end_with(error.what, error.how, debug)
+        except BrokenPipeError:  # the reader of stdout has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(FINE) from None
         except OSError as error:
             where = f" {error.filename!r}" if error.filename else ""
             _end_with(f"cannot read or write{where}: {error.strerror}.", "Give another --out folder.", debug)

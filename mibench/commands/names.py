@@ -11,20 +11,34 @@ from mibench.commands.console import Debug, Json, explained
 from mibench.errors import UsageError, unknown
 
 if TYPE_CHECKING:
-    from mibench.registry import Registry
+    from collections.abc import Collection
+
+    from mibench.registry import Entry, Registry
+
+OWN = "mibench"
+KINDS_OF_MODEL = ("critics", "conditionals", "denoisers")
 
 
 @explained
 def list_names(
-    kind: Annotated[str, typer.Argument(help="estimators, tasks, encoders, critics or protocols")],
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="estimators, tasks, encoders, protocols or models, or one kind of models: critics, "
+            "conditionals, denoisers"
+        ),
+    ],
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """List the estimators, tasks, encoders, critics or protocols, those of plug-ins included."""
+    """List the estimators, tasks, encoders, models or protocols, those of plug-ins included."""
     registries = {f"{name}s": registry for name, registry in _registries().items()}
-    if kind not in registries:
-        raise unknown("kind", kind, registries, f"It is one of: {', '.join(registries)}.")
-    entries, broken = registries[kind].entries, registries[kind].broken
+    known = [*registries, *KINDS_OF_MODEL]
+    if kind not in known:
+        raise unknown("kind", kind, known, f"It is one of: {', '.join(known)}.")
+    registry = registries["models" if kind in KINDS_OF_MODEL else kind]
+    broken = registry.broken
+    entries = {name: entry for name, entry in registry.entries.items() if _is_of(entry, kind, broken)}
     if as_json:
         rows = [
             {"name": e.name, "summary": e.summary, "origin": e.origin, "broken": broken.get(e.name)}
@@ -38,25 +52,32 @@ def list_names(
         typer.echo(f"{name:<{width}}  {what}")
 
 
+def _is_of(entry: Entry, kind: str, broken: Collection[str]) -> bool:
+    """Return whether an entry is of a kind; a plug-in's class has to be asked for the kind of its models."""
+    if kind not in KINDS_OF_MODEL:
+        return True
+    if entry.origin == OWN:
+        return entry.family == kind
+    return entry.name not in broken and f"{entry.load().kind}s" == kind
+
+
 @explained
 def describe(
-    name: Annotated[str, typer.Argument(help="An estimator, a task, an encoder, a critic or a protocol.")],
+    name: Annotated[str, typer.Argument(help="An estimator, a task, an encoder, a model or a protocol.")],
     bibtex: Annotated[bool, typer.Option("--bibtex", help="Show the BibTeX entry alone.")] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Describe an estimator, task, encoder, critic or protocol: formula, ceiling, options, reference."""
-    from mibench.registry import describe_class, parse
+    """Describe an estimator, task, encoder, model or protocol: formula, ceiling, options, reference."""
+    from mibench.registry import parse
 
-    bare, _ = parse(name, "estimator, task or critic")
+    bare, _ = parse(name, "estimator, task or model")
     registries = _registries().values()
     named = [registry for registry in registries if bare in registry.entries]
     if not named:
         known = [entry for registry in registries for entry in registry.entries]
-        raise unknown("name", bare, known, "'mibench list estimators' (tasks, encoders, critics) shows all.")
-    facts = [
-        describe_class(registry.kind, bare, registry.load(bare)) for registry in _that_understand(named, name)
-    ]
+        raise unknown("name", bare, known, "'mibench list estimators' (tasks, encoders, models) shows all.")
+    facts = [_facts(registry, bare) for registry in _that_understand(named, name)]
     if bibtex:
         if "bibtex" not in facts[0]:
             raise UsageError(f"{bare!r} has no BibTeX entry.", "Estimators have one.")
@@ -66,6 +87,17 @@ def describe(
     else:
         for each in facts:
             _show_facts(each)
+
+
+def _facts(registry: Registry[Any], name: str) -> dict[str, Any]:
+    from mibench.registry import describe_class
+
+    facts = describe_class(registry.kind, name, registry.load(name))
+    if registry.kind == "estimator":
+        objective = registry.get(name).objective
+        trains = "nothing" if objective is None else f"a {objective.model}, by {objective.label}"
+        facts = {"trains": trains, **facts}
+    return facts
 
 
 def _that_understand(named: list[Registry[Any]], text: str) -> list[Registry[Any]]:
