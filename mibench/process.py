@@ -13,7 +13,7 @@ import warnings
 from mibench.errors import SlowWarning
 
 SPIN_COUNT = 1000
-"""Turns that a waiting thread of GNU's OpenMP spins before it sleeps, in place of some hundred thousands."""
+"""Iterations for which a waiting thread of GNU's OpenMP spins before it sleeps; its default is 300,000."""
 
 WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME", "KMP_LIBRARY")
 """Environment variables with which a user says how threads wait."""

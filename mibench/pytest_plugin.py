@@ -8,6 +8,7 @@ pytest finds it where mibench is installed. Importing this module imports neithe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,6 +27,7 @@ class MibenchCheck(Protocol):
         *,
         tolerance: float = 0.02,
         alpha: float = 0.01,
+        data: Path | str | Sequence[Path | str] = (),
         device: str = "auto",
     ) -> Check:
         """Return what was found, where it is fine."""
@@ -40,12 +42,13 @@ def mibench_check() -> MibenchCheck:
         *,
         tolerance: float = 0.02,
         alpha: float = 0.01,
+        data: Path | str | Sequence[Path | str] = (),
         device: str = "auto",
     ) -> Check:
         from mibench.api.check import check
         from mibench.reports.tables import markdown
 
-        found = check(baseline, tolerance=tolerance, alpha=alpha, device=device)
+        found = check(baseline, tolerance=tolerance, alpha=alpha, data=data, device=device)
         if not found.fine:
             pytest.fail(f"{found.summary}\n\n{markdown(found.table())}", pytrace=False)
         return found

@@ -213,7 +213,11 @@ class Registry(Generic[T]):
         for point in points:
             clashes = point.name in found or several[point.name] > 1
             name = f"{_package(point)}/{point.name}" if clashes else point.name
-            reason = "" if re.fullmatch(NAME, name) else "nobody can type such a name"
+            reason = (
+                ""
+                if re.fullmatch(NAME, name)
+                else "its name has characters other than letters, digits and _ . / -"
+            )
             found[name] = Entry(
                 name, point.module, point.attr, f"from {point.value}", _origin(point), self.kind, "", reason
             )
@@ -465,13 +469,16 @@ def _names_of(node: ast.ClassDef, texts: Mapping[str, str]) -> Iterator[tuple[st
                 continue
         match value:
             case _ if is_option:
-                yield node.name, f"name of class {node.name} is an option: write name: ClassVar[str]"
+                yield (
+                    node.name,
+                    f"the name of class {node.name} is an option of it: write name: ClassVar[str]",
+                )
             case ast.Constant(value=str(name)):
                 yield name, ""
             case ast.Name(id=constant) if constant in texts:
                 yield texts[constant], ""
             case _:
-                yield node.name, f"name of class {node.name} is no literal text"
+                yield node.name, f"the name of class {node.name} is not a string literal"
 
 
 def _reason(error: BaseException | None) -> str:

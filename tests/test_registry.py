@@ -325,7 +325,7 @@ BROKEN = {
     "abstract = plugin_of_another:Abstract": "Abstract does not define estimate, objective",
     "other = plugin_of_another:Mean": "Mean has the name 'mean', its entry point 'other'",
     "untyped = plugin_of_another:Untyped": "NameError: name 'Unknown' is not defined",
-    "two words = plugin_of_another:Mean": "nobody can type such a name",
+    "two words = plugin_of_another:Mean": "its name has characters other than letters",
 }
 
 
