@@ -115,8 +115,9 @@ def _by_setting(cells: pd.DataFrame) -> pd.DataFrame:
 
 def _cost(records: pd.DataFrame) -> pd.DataFrame:
     """Return the mean cost of a cell's finished runs."""
-    # A training that is read out several times, or at several levels, has its time shared among its records.
-    whole = records.assign(training_s=records.groupby("training")["wall_s"].transform("sum"))
+    # Records of older schemas have only the share of a training's time that was read by each of them.
+    shares = records.groupby("training")["wall_s"].transform("sum")
+    whole = records.assign(training_s=records["training_s"].fillna(shares))
     finished = whole[whole["status"] == "ok"]
     # A run on samples stops early, so that its number of steps is not known.
     steps = finished["steps"].where(finished["samples"].isna())

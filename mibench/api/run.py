@@ -6,6 +6,7 @@ import itertools
 import math
 import platform
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -21,10 +22,11 @@ from mibench.engine import execute as engine
 from mibench.engine.encoding import seconds_to_train
 from mibench.engine.plan import dims_of, objective_of, training_key
 from mibench.protocols import Samples
+from mibench.registry import Choice
 from mibench.spec import RunSpec
 from mibench.store import segments as stores
 from mibench.store.encoders import EncoderStore
-from mibench.store.record import Record, to_frame
+from mibench.store.record import KINDS, NO_ENCODER, Record, to_frame
 
 RERUN = ("never", "failed", "all")
 
@@ -121,8 +123,10 @@ def execute(
     packs = planned.packs(seen.sound(selected), seen)
     new = []
     for outcomes in itertools.chain([failed], engine.execute(packs, planned.device, report)):
+        readers = Counter(training_key(outcome.spec) for outcome in outcomes)
         for outcome in outcomes:
-            new.append(_record(outcome, planned, seen))
+            training_s = outcome.wall_s * readers[training_key(outcome.spec)]
+            new.append(_record(outcome, training_s, planned, seen))
             append(new[-1], _curve(outcome))
     return kept(planned, stores.merge([*known.values(), *new]))
 
@@ -180,7 +184,7 @@ def _curve(outcome: engine.Outcome) -> stores.Curve | None:
     return outcome.readout.curve.float().numpy()
 
 
-def _record(outcome: engine.Outcome, planned: Plan, pairs: Pairs) -> Record:
+def _record(outcome: engine.Outcome, training_s: float, planned: Plan, pairs: Pairs) -> Record:
     spec, readout = outcome.spec, outcome.readout
     task = tasks.registry.make(spec.task)
     dim_x, dim_y = dims_of(spec)
@@ -193,12 +197,16 @@ def _record(outcome: engine.Outcome, planned: Plan, pairs: Pairs) -> Record:
         training=training_key(spec),
         objective=objective_of(spec),
         estimator=spec.estimator.label,
+        bound=None,
+        oracle_is_best=None,
         task=spec.task.label,
         dim_x=dim_x,
         dim_y=dim_y,
         true_mi_nats=task.true_mi_nats,
         true_mi_low_nats=low,
         true_mi_high_nats=high,
+        truth=None,
+        truth_confidence=None,
         encoder=spec.encoder.label,
         n=spec.n,
         critic=spec.critic.label,
@@ -209,6 +217,7 @@ def _record(outcome: engine.Outcome, planned: Plan, pairs: Pairs) -> Record:
         schedule=spec.schedule,
         precision=spec.precision,
         seed=spec.seed,
+        choices={kind: _chosen(getattr(spec, kind)) for kind in KINDS},
         estimate_nats=readout.estimate if readout else None,
         estimate_se_nats=readout.estimate_se if readout else None,
         batch_std_nats=readout.batch_std if readout else None,
@@ -232,10 +241,16 @@ def _record(outcome: engine.Outcome, planned: Plan, pairs: Pairs) -> Record:
         status=outcome.status,
         message=outcome.message,
         wall_s=outcome.wall_s,
+        training_s=training_s,
         device=str(planned.device),
         version=__version__,
         finished_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )
+
+
+def _chosen(choice: Choice) -> dict[str, Any] | None:
+    """Return a choice as a record has it."""
+    return None if choice.name == NO_ENCODER else {"name": choice.name, "options": dict(choice.options)}
 
 
 def _known(value: float | None) -> float | None:

@@ -1,12 +1,14 @@
 """Comparisons whose outcome is known: paired differences, what is best, and what cannot be told."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from records import failed, record
 from scipy import stats
 
+import mibench
 from mibench.analysis.cells import summarise
 from mibench.analysis.comparison import CANNOT_TELL, compare
 from mibench.reports import comparison_tables, figures
@@ -111,14 +113,26 @@ def test_cost_is_of_one_run():
     assert list(cells["seconds_per_1000_steps"]) == [1.0, 1.0]
 
 
-def test_cost_is_of_a_whole_training_however_many_read_it_out():
+def test_cost_is_of_a_whole_training_whatever_else_is_compared():
     rows = [
-        record(f"{name}{level}", estimator=name, training="t", true_mi_nats=level, wall_s=0.5)
+        record(f"{name}{level}", estimator=name, training="t", true_mi_nats=level, wall_s=0.5, training_s=2.0)
         for name in ("js", "smile")
         for level in (2.0, 4.0)
     ]
-    cells = compare(to_frame(rows)).cells
-    assert set(cells["seconds_per_1000_steps"]) == {2.0}
+    for shown in (rows, rows[:2], rows[:1]):
+        assert set(compare(to_frame(shown)).cells["seconds_per_1000_steps"]) == {2.0}
+    old = [replace(row, training_s=None) for row in rows]  # the sum of the shares that are there
+    assert set(compare(to_frame(old)).cells["seconds_per_1000_steps"]) == {2.0}
+
+
+def test_the_time_of_a_training_is_stored_whole_in_each_of_its_records():
+    small = {"dim": 2, "mi": 0.5, "n": 4, "steps": 3, "seeds": 1, "device": "cpu"}
+    frame = mibench.run(["js", "smile", "nwj"], **small).set_index("estimator")
+    assert frame.loc["js", "training_s"] == frame.loc["smile", "training_s"] == 2 * frame.loc["js", "wall_s"]
+    assert frame.loc["nwj", "training_s"] == frame.loc["nwj", "wall_s"]
+
+
+def test_cost_is_not_known_on_samples():
     on_samples = [record(name, estimator=name, protocol="samples", samples=100) for name in "ab"]
     assert compare(to_frame(on_samples)).cells["score_evaluations"].isna().all()
 

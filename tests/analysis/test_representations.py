@@ -18,7 +18,7 @@ from mibench.reports import comparison_tables, figures, tables
 from mibench.reports.figures.sweep import sweeps
 from mibench.reports.output import drawn, write_comparison, write_tables
 from mibench.reports.representation_tables import table as representations_table
-from mibench.store.record import SCHEMA, from_line, to_frame, to_line
+from mibench.store.record import to_frame
 
 INTERVALS = [(2.0, 2.3), (1.9, 2.2), (2.1, 2.3)]
 BELOW, INSIDE, ABOVE = [1.6, 1.75, 1.7], [2.0, 2.2, 2.15], [2.5, 2.4, 2.45]
@@ -187,28 +187,6 @@ def test_representations_are_one_row_an_encoder():
     assert representations(to_frame([made_up()])).empty
     for unit in ("nats", "bits"):
         tables.latex(representations_table(cells, unit))
-
-
-def test_records_of_older_schemas_are_upgraded():
-    import json
-
-    new = made_up(true_mi_nats=2.0)
-    values = json.loads(to_line(new))
-    since = [name for name in values if name.startswith(("true_mi_", "log_", "encoder"))]
-    since += ["alignment", "uniformity", "effective_rank", "probe_accuracy"]
-    for name in set(since) - {"true_mi_nats"}:
-        del values[name]
-    second = from_line(json.dumps(values | {"schema": 2}))
-    assert (second.encoder, second.true_mi_low_nats, second.true_mi_high_nats) == ("none", 2.0, 2.0)
-    assert second.log_ratio_rmse_nats is None
-    assert second.estimate_nats == new.estimate_nats
-    first = {
-        name: value for name, value in values.items() if name not in ("training", "objective", "protocol")
-    }
-    for name in ("samples", "train_nats", "validation_nats", "best_step"):
-        del first[name]
-    assert from_line(json.dumps(first | {"schema": 1})).protocol == "stream"
-    assert SCHEMA == 3
 
 
 def test_estimators_are_compared_by_their_distance_from_the_interval():
