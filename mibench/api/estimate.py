@@ -13,7 +13,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from mibench import encoders, estimators, protocols
-from mibench.analysis.cells import CONFIDENCE
+from mibench.analysis.significance import half_width
 from mibench.api.plan import OneOrMore, check_memory, chosen_estimators, chosen_seeds, positive_rate
 from mibench.engine import device as devices
 from mibench.engine import execute as engine
@@ -220,14 +220,10 @@ def interval(values: NDArray[np.float64], share: float) -> tuple[float, float, f
 
     `share` is the ratio of test rows to the others. Reference: Nadeau & Bengio 2003, Machine Learning 52.
     """
-    from scipy import stats  # takes a second to import
-
     if len(values) < 2:
         only = float(values[0]) if len(values) else math.nan
         return only, math.nan, math.nan
-    mean, spread = float(values.mean()), float(values.std(ddof=1))
-    quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
-    half = quantile * spread * math.sqrt(1 / len(values) + share)
+    mean, half = float(values.mean()), half_width(float(values.std(ddof=1)), len(values), share)
     return mean, mean - half, mean + half
 
 

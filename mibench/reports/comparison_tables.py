@@ -8,6 +8,7 @@ from typing import Any
 
 from mibench.analysis.cells import CELL, in_unit, is_elsewhere
 from mibench.analysis.comparison import CANNOT_TELL, NEARER, Comparison
+from mibench.analysis.significance import seeds_words
 from mibench.reports.tables import (
     NOT_MEASURED,
     SATURATED,
@@ -62,8 +63,8 @@ def pairs_table(comparison: Comparison, unit: str = "nats") -> Table:
     ]
     if (comparison.pairs["verdict"] == CANNOT_TELL).any():
         notes.append(
-            f"{CANNOT_TELL}: with so few seeds that both finished, the test can never reject at "
-            f"{comparison.alpha:g} over this table; {comparison.seeds_needed} seeds would do."
+            f"{CANNOT_TELL}: with the seeds that both finished, the test can never reject at "
+            f"{comparison.alpha:g} over this table: {seeds_words(len(rows), comparison.alpha)}."
         )
     return Table(titles, rows, caption(comparison.cells, ["estimator", *varying]), notes)
 
@@ -152,7 +153,7 @@ def _pair_row(row: dict[Any, Any], varying: Sequence[str], unit: str) -> list[st
         rounded(row[f"rmse_difference_{unit}"], sign=True),
         f"{row['p']:.2g}",
         f"{row['p_holm']:.2g}",
-        row["verdict"].removesuffix(f" {NEARER}"),
+        row["winner"] if row["verdict"] == NEARER else row["verdict"],
     ]
 
 

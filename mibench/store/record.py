@@ -231,9 +231,11 @@ _SINCE_SCHEMA_4 = ("bound", "oracle_is_best", "truth", "truth_confidence", "trai
 
 def _from_schema_3(values: dict[str, Any]) -> dict[str, Any]:
     """Return a record of the time when names and options were known from labels alone."""
-    choices = {kind: _choice(kind, str(values.get(kind))) for kind in KINDS}
-    if values.get("encoder") == NO_ENCODER:
-        choices["encoder"] = None
+    labels = {kind: str(values.get(kind)) for kind in KINDS}
+    choices = {
+        kind: None if kind == "encoder" and label == NO_ENCODER else _choice(kind, label)
+        for kind, label in labels.items()
+    }
     return values | dict.fromkeys(_SINCE_SCHEMA_4) | {"choices": choices}
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from records import failed, record
+from records import UNTRAINED, failed, record
 from scipy import stats
 
 import mibench
@@ -46,12 +46,12 @@ def test_pairs_are_compared_seed_by_seed():
     squares = (a - 4) ** 2 - (b - 4) ** 2
     test = stats.permutation_test((squares,), np.mean, permutation_type="samples", n_resamples=np.inf)
     assert row["p"] == pytest.approx(test.pvalue)
-    assert row["verdict"] == "b nearer"
+    assert (row["verdict"], row["winner"]) == ("nearer", "b")
 
 
 def test_nearer_means_nearer_the_truth_and_not_larger():
     over = compare(to_frame(records({"low": -0.1, "high": 0.5}))).pairs.iloc[0]
-    assert over["verdict"] == "low nearer"
+    assert over["winner"] == "low"
     assert over["difference_nats"] < 0
     assert over["rmse_difference_nats"] < 0
 
@@ -72,8 +72,42 @@ def test_with_too_few_seeds_nothing_can_be_told_and_how_many_would_do_is_said():
     assert few.seeds_needed == math.ceil(1 + math.log2(3 / 0.05)) == 7
     told = compare(to_frame(records({"a": -0.5, "b": -0.1, "c": 0.3}, seeds=few.seeds_needed)))
     assert CANNOT_TELL not in set(told.pairs["verdict"])
-    notes = " ".join(comparison_tables.pairs_table(few).notes)
-    assert "7 seeds would do" in notes
+    assert "7 seeds are needed" in " ".join(comparison_tables.pairs_table(few).notes)
+
+
+def test_what_no_number_of_seeds_can_tell_is_said():
+    many = [
+        row
+        for level in np.linspace(1, 9, 30)
+        for row in records({"a": -0.5, "b": -0.1}, level=float(level), seeds=2)
+    ]
+    comparison = compare(to_frame(many), alpha=1e-5)
+    assert comparison.seeds_needed is None
+    assert "no number of seeds suffices" in " ".join(comparison_tables.pairs_table(comparison).notes)
+
+
+def test_estimators_that_train_nothing_or_another_model_are_compared_on_the_same_data():
+    trained = records({"a": -0.5, "b": -0.1})
+    joint = [replace(row, key=f"joint {row.key}", critic="joint") for row in trained]
+    other = records({"ba": -0.3})
+    other = [replace(row, critic="gaussian-mlp", steps=500) for row in other]
+    untrained = [replace(row, **UNTRAINED) for row in records({"ksg": 0.05, "cca": -0.4})]
+    comparison = compare(to_frame([*trained, *joint, *other, *untrained]))
+    pairs = comparison.pairs
+    both = [("a", "b"), *((name, rest) for name in "ab" for rest in ("ba", "ksg", "cca"))]
+    one = [("ba", "ksg"), ("ba", "cca"), ("ksg", "cca")]
+    assert sorted(zip(pairs["a"], pairs["b"], strict=True)) == sorted([*both, *both, *one])
+    assert (pairs["seeds"] == SEEDS).all()
+    shared = pairs.set_index(["a", "b"])["critic"]
+    assert set(shared["a", "b"]) == {"separable", "joint"}
+    assert shared[["a"]].drop("b", level=1).isna().all()
+    cells = comparison.cells.set_index("estimator")
+    assert list(cells.index) == ["a", "b", "ba", "ksg", "cca", "a", "b"]
+    assert cells.loc["ksg", "best"]
+    assert not cells.loc["cca", "best"]
+    assert math.isnan(cells.loc["ksg", "seconds_per_1000_steps"])
+    shown = comparison_tables.cells_table(comparison)
+    assert [row[shown.titles.index("critic")] for row in shown.rows][3] == "–"
 
 
 def test_holm_is_over_the_whole_table():
@@ -92,7 +126,7 @@ def test_a_table_of_equals_rarely_has_a_difference():
             for name in "abcd"
             for seed in range(9)
         ]
-        alarms += compare(to_frame(rows)).pairs["verdict"].str.endswith("nearer").any()
+        alarms += compare(to_frame(rows)).pairs["winner"].notna().any()
     assert alarms <= 5 + 2 * math.sqrt(5)
 
 

@@ -199,7 +199,7 @@ def test_estimators_are_compared_by_their_distance_from_the_interval():
     rows = {(row["a"], row["b"]): row for row in comparison.pairs.to_dict("records")}
     assert rows["infonce", "nwj"]["rmse_difference_nats"] == 0
     assert rows["infonce", "nwj"]["p"] == 1
-    assert rows["infonce", "js"]["verdict"] == "infonce nearer"
+    assert rows["infonce", "js"]["winner"] == "infonce"
     shown = comparison_tables.cells_table(comparison)
     assert {row[shown.titles.index("Bias")] for row in shown.rows[:2]} == {"0 (inside)"}
     assert shown.rows[0][shown.titles.index("Truth")] == "2.000 to 3.000"
