@@ -17,8 +17,8 @@ from mibench.reports.citations import Citations, found
 from mibench.reports.methods import methods
 from mibench.reports.page import page, parts, texts
 from mibench.reports.page.content import Report, Sheet
-from mibench.reports.page.words import counted, listed
 from mibench.reports.tables import Table
+from mibench.reports.words import counted, listed
 from mibench.store.record import Record, to_frame
 from mibench.store.segments import AGREEMENT_NATS, Store, merge
 

@@ -15,7 +15,7 @@ from mibench.models import critics
 from mibench.protocols import Protocol, Samples, Staircase
 from mibench.registry import Registry
 from mibench.reports.citations import ADAM, ONE_CYCLE, Citations, found
-from mibench.reports.page.words import counted, listed, numbers, seeds, sentence_part
+from mibench.reports.words import counted, listed, numbers, seeds, sentence_part
 from mibench.spec import NO_ENCODER
 
 _TRAINING = ["protocol", "samples", "steps", "lr", "schedule", "precision"]

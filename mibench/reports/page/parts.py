@@ -14,8 +14,8 @@ from mibench.analysis import representations as encoded
 from mibench.analysis.cells import in_unit, is_elsewhere
 from mibench.reports import representation_tables, tables
 from mibench.reports.page.content import Drawing, Sheet
-from mibench.reports.page.words import counted, listed, numbers, seeds
 from mibench.reports.tables import Table
+from mibench.reports.words import counted, listed, numbers, seeds
 from mibench.store.record import NO_ENCODER
 
 _CAPTIONS = {
