@@ -72,8 +72,8 @@ def _is_accented(character: str) -> bool:
     """Return whether a character is an ASCII letter with an accent that LaTeX's standard font can set."""
     if not 0xC0 <= ord(character) <= 0xFF:
         return False
-    base, *accents = unicodedata.normalize("NFD", character)
-    return base.isascii() and len(accents) == 1
+    parts = unicodedata.normalize("NFD", character)
+    return len(parts) == 2 and parts[0].isascii()
 
 
 def comment(text: str) -> str:
