@@ -52,7 +52,14 @@ MEASURED = (
     "log_partition_nats",
 )
 
-DEFAULTS = {"simclr": {"temperature": 0.2}, "cpc": {"horizon": 1}, "smile": {"tau": 5.0}}
+DEFAULTS = {
+    "simclr": {"temperature": 0.2},
+    "cpc": {"horizon": 1},
+    "smile": {"tau": 5.0},
+    "separable": {"hidden": 256, "layers": 2, "embedding": 32},
+    "staircase": {"span": 200, "tail": 0.5},
+    "samples": {"train": 0.6, "validation": 0.2},
+}
 """Options that labels leave out, of some names."""
 
 UNTRAINED = dict.fromkeys(("training", "objective", "critic", "steps", "lr", "schedule", "precision"))

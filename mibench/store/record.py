@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from functools import cache
@@ -162,7 +162,7 @@ def from_line(line: str) -> Record:
     for name, types in _TYPES.items():
         if not _is_one(values[name], types):
             raise ValueError(f"{name} cannot be {values[name]!r}")
-    if not _are_choices(values["choices"]):
+    if not _are_choices(values["choices"], values):
         raise ValueError(f"choices cannot be {values['choices']!r}")
     # A lone surrogate can be written in JSON but in no file of text.
     texts = {name: value for name, value in values.items() if isinstance(value, str)}
@@ -185,11 +185,14 @@ def _is_one(value: object, types: tuple[Any, ...]) -> bool:
     return type(value) in types and not (isinstance(value, float) and math.isinf(value))
 
 
-def _are_choices(value: Any) -> bool:  # noqa: ANN401 - any JSON value
-    return (
-        isinstance(value, dict)
-        and value.keys() == set(KINDS)
-        and all(choice is None or _is_choice(choice) for choice in value.values())
+def _are_choices(value: Any, labels: Mapping[str, Any]) -> bool:  # noqa: ANN401 - any JSON value
+    """Return whether a JSON value has a choice for each kind that has a label."""
+    if not isinstance(value, dict) or value.keys() != set(KINDS):
+        return False
+    nothing = {"critic": None, "encoder": NO_ENCODER}
+    return all(
+        choice is None if kind in nothing and labels[kind] == nothing[kind] else _is_choice(choice)
+        for kind, choice in value.items()
     )
 
 

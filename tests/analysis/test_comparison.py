@@ -11,8 +11,8 @@ from scipy import stats
 import mibench
 from mibench.analysis.cells import summarise
 from mibench.analysis.comparison import CANNOT_TELL, compare
-from mibench.reports import comparison_tables, figures
-from mibench.reports.figures.style import FAMILIES, MARKERS, looks
+from mibench.reports import comparison_tables, figures, tables
+from mibench.reports.figures.style import BUILT_IN, looks
 from mibench.store.record import to_frame
 
 SEEDS = 12
@@ -207,25 +207,94 @@ def test_tables_and_latex_show_every_cell():
     assert f"{bias:.3f}({round(1000 * error)})" in latex
 
 
-def test_an_estimator_looks_the_same_whatever_else_is_drawn():
-    alone, among = looks(["nwj"]), looks(["infonce", "nwj", "smile[tau=1]", "smile", "my_own"])
+def named(*labels):
+    return {label: label.partition("[")[0] for label in labels}
+
+
+def test_built_in_estimators_look_the_same_whatever_else_is_drawn():
+    alone, among = looks(named("nwj")), looks(named("infonce", "nwj", "smile[tau=1]", "smile", "my_own"))
     assert alone["nwj"] == among["nwj"]
-    assert len(set(looks(FAMILIES).values())) == len(FAMILIES)
-    variants = looks([f"smile[tau={tau}]" for tau in range(1, len(MARKERS))])
-    assert len({marker for _, marker in variants.values()}) == len(MARKERS) - 1
-    assert looks(["smile[tau=1]"])["smile[tau=1]"] == among["smile[tau=1]"]
+    assert looks(named("smile[tau=1]"))["smile[tau=1]"] == among["smile[tau=1]"]
+    assert len({look.colour for look in looks(named(*BUILT_IN)).values()}) == len(BUILT_IN)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["ksg", "flo", "lnn", "minde", "cca", "gcmi", "ba", "doe", "club", "l1out", "nwj"],
+        [f"own{place}" for place in range(11)],
+        [f"own{place}" for place in range(60)],
+        [*BUILT_IN, *(f"own{place}" for place in range(11))],
+        [f"smile[tau={tau}]" for tau in range(39)],
+        ["infonce[a]", "infonce", "infonce[b]", "infonce[[", "infonce]", ""],
+    ],
+)
+def test_no_two_estimators_of_a_figure_look_the_same(labels):
+    found = looks(named(*labels))
+    assert list(found) == labels
+    assert len({(look.colour, look.marker, str(look.dash)) for look in found.values()}) == len(labels)
+    eleven = list(found.values())[:11]
+    assert len({(look.colour, look.marker) for look in eleven}) == len(eleven)
+
+
+def test_bounds_stand_on_either_side_of_the_truth():
+    frame = to_frame(
+        [
+            record(
+                f"{name}{level}{seed}",
+                estimator=name,
+                bound=side,
+                seed=seed,
+                true_mi_nats=level,
+                estimate_nats=level + off + 0.01 * seed,
+            )
+            for name, side, off in (("ba", "lower", -0.2), ("club", "upper", 0.9), ("ksg", None, 0.0))
+            for level in (2.0, 4.0)
+            for seed in (0, 1)
+        ]
+    )
+    summary = summarise(frame)
+    assert figures.SANDWICH.applies(summary)
+    assert not figures.SANDWICH.applies(summary[summary["bound"] != "upper"])
+    figure = figures.SANDWICH.draw(summary, "nats")
+    (axis,) = figure.axes
+    lines = {
+        line.get_linestyle(): line.get_ydata() for line in axis.lines if line.get_marker() not in ("", "None")
+    }
+    assert lines["-"] == pytest.approx([1.805, 3.805])
+    assert lines["--"] == pytest.approx([2.905, 4.905])
+    assert any(np.allclose(line.get_ydata(), [2, 4]) for line in axis.lines if line.get_color() == "black")
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert {"ba (lower bound)", "club (upper if q is exact)", "truth"} <= set(legend)
+    titles = {axis.get_title() for axis in figures.BIAS_VS_N.draw(summary, "nats").axes}
+    assert "club (upper if q is exact)" in titles
+    assert "Upper bound, if q is exact: club." in tables.table(summary).notes
+
+
+def test_estimators_that_train_nothing_are_in_every_figure():
+    trained = records({"nwj": -0.5, "js": -0.1})
+    untrained = [replace(row, **UNTRAINED, oracle_nats=None) for row in records({"ksg": 0.05})]
+    summary = summarise(to_frame([*trained, *(replace(r, critic="joint") for r in trained), *untrained]))
+    metrics = figures.METRICS_VS_TRUE.draw(summary, "nats")
+    assert len(metrics.axes) == 6  # a row for each critic
+    assert all(len(axis.containers) == 3 for axis in metrics.axes)
+    assert [axis.get_title(loc="left") for axis in metrics.axes[::3]] == ["separable", "joint"]
+    titles = [axis.get_title() for axis in figures.BIAS_VS_N.draw(summary, "nats").axes]
+    assert "ksg" in titles
+    for kind in figures.figures_of(summary):
+        kind.draw(summary, "bits")
 
 
 @pytest.mark.parametrize("unit", ["nats", "bits"])
 def test_figures_have_a_line_and_bars_for_each_estimator(unit):
     frame = to_frame(records({"a": -0.5, "b": 0.4}) + records({"a": -0.5, "b": 0.4}, level=6.0))
     summary = summarise(frame)
-    metrics = figures.metrics_vs_true(summary, unit)
+    metrics = figures.METRICS_VS_TRUE.draw(summary, unit)
     assert [axis.get_ylabel() for axis in metrics.axes] == [
         f"{name} [{unit}]" for name in ("Bias", "Std. deviation", "RMSE")
     ]
     assert all(len(axis.containers) == 2 for axis in metrics.axes)
-    (axis,) = figures.error_split(summary, unit).axes
+    (axis,) = figures.ERROR_SPLIT.draw(summary, unit).axes
     bars = [container for container in axis.containers if hasattr(container, "patches")]
     assert len(bars) == 4  # bound gap and critic gap of two estimators
     scale = math.log(2) if unit == "bits" else 1
@@ -241,7 +310,7 @@ def test_gaps_of_one_sign_are_stacked_and_of_two_signs_are_not():
     same = to_frame([record("a", estimate_nats=3.0, oracle_nats=3.1)])
     other = to_frame([record("a", estimate_nats=3.9, oracle_nats=4.3)])
     for frame, bottom in ((same, -0.9), (other, 0.0)):
-        (axis,) = figures.error_split(summarise(frame)).axes
+        (axis,) = figures.ERROR_SPLIT.draw(summarise(frame), "nats").axes
         critic = [container for container in axis.containers if hasattr(container, "patches")][1]
         assert critic.patches[0].get_y() == pytest.approx(bottom)
 
@@ -251,7 +320,7 @@ def test_bias_against_samples_draws_the_data_sets_sizes():
         record(f"{size}", protocol="samples", samples=size, estimate_nats=4 - 100 / size)
         for size in (200, 1000)
     ]
-    (axis,) = figures.bias_vs_samples(summarise(to_frame(rows))).axes
+    (axis,) = figures.BIAS_VS_SAMPLES.draw(summarise(to_frame(rows)), "nats").axes
     assert "Samples" in axis.get_xlabel()
     lines = [np.asarray(line.get_ydata(), dtype=float) for line in axis.lines if len(line.get_xdata()) == 2]
     assert any(np.allclose(line, [-0.5, -0.1]) for line in lines)
@@ -259,7 +328,7 @@ def test_bias_against_samples_draws_the_data_sets_sizes():
 
 def test_a_staircase_has_a_panel_an_estimator_and_a_gap_where_a_level_failed():
     curves = {"nwj": {1.0: np.ones(40), 2.0: np.full(40, 2.0)}, "smile": {2.0: np.full(40, 2.5)}}
-    figure = figures.staircase(curves, {"nwj": {2.0: 1.9}}, "nats", "title")
+    figure = figures.staircase(curves, looks(named(*curves)), {"nwj": {2.0: 1.9}}, "nats", "title")
     first, second, *_ = figure.axes
     assert [first.get_title(), second.get_title()] == ["nwj", "smile"]
     raw = np.asarray(second.lines[0].get_ydata(), dtype=float)

@@ -30,6 +30,7 @@ from mibench.reports.figures.style import (
     looks_of_levels,
     margins,
 )
+from mibench.reports.tables import setting
 
 Looks = Mapping[float, Look]
 
@@ -137,7 +138,9 @@ def _rest(names: pd.Series[str], others: pd.DataFrame) -> pd.Series[str]:
     varying = others.map(repr).groupby(names).transform("nunique") > 1
     texts = []
     for row, shown in zip(others.to_dict("records"), varying.to_dict("records"), strict=True):
-        words = [f"{name}={value}" for name, value in row.items() if shown[name] and not pd.isna(value)]
+        words = [
+            f"{name}={setting(value)}" for name, value in row.items() if shown[name] and not pd.isna(value)
+        ]
         texts.append(f"[{','.join(words)}]" if words else "")
     return pd.Series(texts, index=names.index, dtype=object)
 

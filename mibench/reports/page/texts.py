@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from mibench.reports import tables
 from mibench.reports.latex import comment, escape
-from mibench.reports.page.content import Reference, Report, Sheet, with_references
+from mibench.reports.page.citations import Reference, bibtex, with_references
+from mibench.reports.page.content import Report, Sheet
 from mibench.reports.tables import Table
 
 
@@ -40,11 +41,6 @@ def latex(report: Report) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def bibtex(references: Sequence[Reference]) -> str:
-    """Return the BibTeX entries of the references that have one."""
-    return "\n\n".join(reference.bibtex for reference in references if reference.bibtex)
-
-
 def _md_sheet(sheet: Sheet) -> str:
     shown = sheet.table
     escaped = Table(
@@ -58,13 +54,13 @@ def _md_sheet(sheet: Sheet) -> str:
 
 def _md_reference(reference: Reference) -> str:
     title = f". *{_md(reference.title)}*" if reference.title else ""
-    link = f". [arXiv {reference.arxiv}]({reference.url})" if reference.url else ""
+    link = f". [arXiv {reference.arxiv}](https://arxiv.org/abs/{reference.arxiv})" if reference.arxiv else ""
     return f"{reference.number}. {_md(reference.authors)}{title}{link}."
 
 
 def _md(text: str) -> str:
     """Return a text that Markdown shows as it is."""
-    text = re.sub(r"([\\`*_|<])", r"\\\1", text)
+    text = re.sub(r"([\\`*_|<]|\](?=[(\[:]))", r"\\\1", text)
     return " ".join(text.split())
 
 
@@ -75,8 +71,4 @@ def _tex_paragraph(text: str, references: Sequence[Reference]) -> str:
 def _cite(references: Sequence[Reference]) -> str:
     keys = ",".join(reference.key for reference in references if reference.key)
     others = "; ".join(escape(reference.text) for reference in references if not reference.key)
-    return (
-        (f"\\cite{{{keys}}}" if keys else "")
-        + (" " if keys and others else "")
-        + (f"({others})" * bool(others))
-    )
+    return " ".join(filter(None, [keys and f"\\cite{{{keys}}}", others and f"({others})"]))
