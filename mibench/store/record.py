@@ -202,6 +202,7 @@ def _is_choice(value: Any) -> bool:  # noqa: ANN401 - any JSON value
         and value.keys() == {"name", "options"}
         and isinstance(value["name"], str)
         and isinstance(value["options"], dict)
+        and all(_is_one(option, (str, int, float, bool, NoneType)) for option in value["options"].values())
     )
 
 

@@ -87,6 +87,8 @@ def test_damage_elsewhere_is_an_error_that_names_file_and_line(tmp_path, damage)
         ("seed", "1" + 30 * "0"),
         ("choices", "null"),
         ("choices", '{"estimator": 3}'),
+        ("choices", json.dumps(record().choices | {"critic": None})),
+        ("choices", json.dumps(record().choices | {"task": {"name": "a", "options": {"b": [1]}}})),
     ],
 )
 def test_damaged_values_are_damage(tmp_path, field, value):
