@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from mibench.analysis.cells import CELL, in_unit, is_elsewhere
+from mibench.analysis.cells import CELL, FIT, in_unit, is_elsewhere
 from mibench.reports.latex import escape, tabular
 from mibench.reports.words import listed
 from mibench.store.record import NO_ENCODER
@@ -61,8 +61,8 @@ def table(summary: pd.DataFrame, unit: str = "nats") -> Table:
 
 
 def is_varying(cells: pd.DataFrame, column: str) -> bool:
-    """Return whether a setting has several values."""
-    return bool(cells[column].nunique(dropna=False) > 1)
+    """Return whether a setting has several values: of how models are trained, among those that are."""
+    return bool(cells[column].nunique(dropna=column in FIT[1:]) > 1)
 
 
 def settings(row: Mapping[Any, Any], columns: Sequence[str], unit: str) -> dict[str, str]:
@@ -75,11 +75,11 @@ def settings(row: Mapping[Any, Any], columns: Sequence[str], unit: str) -> dict[
 
 def caption(summary: pd.DataFrame, varying: Sequence[str]) -> str:
     """Return in words the settings that all cells share."""
-    first = summary.iloc[0]
-    fixed = [column for column in CELL if column not in varying and pd.notna(first[column])]
+    fixed = [column for column in CELL if column not in varying and summary[column].notna().any()]
+    values = {column: summary[column].dropna().iloc[0] for column in fixed}
     # "none" is the default encoder and is left out.
-    shown = [column for column in fixed if column != "encoder" or first["encoder"] != NO_ENCODER]
-    return ", ".join(f"{TITLES[column]} {setting(first[column])}" for column in shown)
+    shown = {column: value for column, value in values.items() if (column, value) != ("encoder", NO_ENCODER)}
+    return ", ".join(f"{TITLES[column]} {setting(value)}" for column, value in shown.items())
 
 
 def _row(row: Mapping[Any, Any], varying: Sequence[str], unit: str) -> dict[str, str]:

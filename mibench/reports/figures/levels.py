@@ -28,6 +28,7 @@ from mibench.reports.figures.style import (
     margins,
     wrapped,
 )
+from mibench.reports.tables import is_varying
 
 SIDESTEP = 1.02  # of x, from level to level: so little that the eye still reads the tick
 SMALLEST_GAP_INCHES = 0.09
@@ -43,7 +44,7 @@ def _panels(summary: pd.DataFrame, unit: str, draw: Draw, level_column: str, acr
     """Draw a panel for each combination of everything but true MI and n; `across` takes the place of n."""
     settings = _settings(summary, across)
     groups = [group for _, group in summary.groupby(settings, sort=False, dropna=False)]
-    varying = [column for column in settings[1:] if summary[column].nunique(dropna=False) > 1]
+    varying = [column for column in settings[1:] if is_varying(summary, column)]
     looking = looks_of_levels(sorted(summary[level_column].unique()))
     with facets(len(groups), *_legend(summary, looking, level_column, unit)) as (figure, axes):
         for axis, group in zip(axes, groups, strict=True):

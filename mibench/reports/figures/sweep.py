@@ -30,7 +30,7 @@ from mibench.reports.figures.style import (
     looks_of_levels,
     margins,
 )
-from mibench.reports.tables import setting
+from mibench.reports.tables import is_varying, setting
 
 Looks = Mapping[float, Look]
 
@@ -156,7 +156,7 @@ def _panels(sweep: Sweep) -> list[Panel]:
     groups = [group for _, group in sweep.cells.groupby(key, sort=False, dropna=False)]
     groups = [group for group in groups if group["value"].nunique() > 1]
     shown = pd.concat(groups) if groups else sweep.cells
-    varying = [column for column in key if shown[column].nunique(dropna=False) > 1]
+    varying = [column for column in key if is_varying(shown, column)]
     for group in groups:
         first = group.iloc[0]
         words = ", ".join(_words(column, first[column]) for column in varying if pd.notna(first[column]))
