@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -108,3 +109,10 @@ def test_every_special_character_is_escaped():
     assert latex.escape("-0.317 ±0.083 † –") == r"$-$0.317 $\pm$0.083 $^\dagger$ --"
     assert latex.escape("2e-05, a-1") == "2e-05, a-1"
     assert latex.escape("é \N{SNOWMAN}") == "é [U+2603]"
+
+
+@needs_latex
+def test_published_tables_compile(tmp_path):
+    published = sorted((Path(__file__).parents[1] / "results").glob("**/*.tex"))
+    assert published
+    compiled(tmp_path, *(path.read_text("utf-8") for path in published))

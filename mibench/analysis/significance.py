@@ -27,7 +27,7 @@ _CHUNK = 2**14  # patterns that are held at once
 
 
 def half_width(spread: float, count: int, extra: float = 0.0) -> float:
-    """Return half the width of the 95% Student interval for a mean: t * spread * sqrt(1 / count + extra).
+    """Return half the width of the 95% Student interval for a mean, t * spread * sqrt(1 / count + extra).
 
     `spread` is the standard deviation of `count` values; with fewer than two there is no interval (NaN). With
     `extra` = 1 the interval is for one more value, and with the ratio of test rows to others for a mean over
@@ -37,8 +37,8 @@ def half_width(spread: float, count: int, extra: float = 0.0) -> float:
 
     if count < 2:
         return math.nan
-    quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1))
-    return quantile * spread * math.sqrt(1 / count + extra)
+    width = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)) * spread
+    return width * math.sqrt(1 / count + extra) if extra else width / math.sqrt(count)
 
 
 def sign_flip(differences: Sequence[float] | Numbers) -> float:
