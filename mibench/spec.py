@@ -80,6 +80,17 @@ class RunSpec:
         return values
 
     @property
+    def choices(self) -> dict[str, Choice | None]:
+        """What the run is made of, by kind; None where it has no encoder or no model."""
+        return {
+            "estimator": self.estimator,
+            "task": self.task,
+            "encoder": self.encoder,
+            "critic": None if self.fit is None else self.fit.model,
+            "protocol": self.protocol,
+        }
+
+    @property
     def key(self) -> str:
         """The sha256 of the canonical JSON of the identity."""
         return digest(self.identity)

@@ -53,7 +53,7 @@ def test_run_leaves_records_tables_and_figures(out):
     several = {"metrics_vs_true.png", "metrics_vs_true.pdf"}
     assert {path.name for path in out.iterdir()} == OUTPUTS | several
     assert "nce[k=2]" in done.stdout
-    assert "bound gap" in done.stdout
+    assert "at exact ratio" in done.stdout
     assert "device: cpu" in done.stderr
     (segment,) = (out / "records").iterdir()
     assert len(segment.read_text().splitlines()) == 2 * 2 * 2 * 2
@@ -330,7 +330,7 @@ def test_encoders_have_a_table_of_their_own(out):
     names = {path.name for path in out.iterdir()}
     assert {f"representations.{kind}" for kind in ("csv", "md", "tex")} <= names
     assert {"vs_steps.png", "vs_steps.pdf"} <= names
-    assert done.stdout.index("bound gap") < done.stdout.index("Own estimate")
+    assert done.stdout.index("at exact ratio") < done.stdout.index("Own estimate")
     content = json.loads(run(out, *words, *small, "--json").stdout)
     assert [row["seeds"] for row in content["representations"]] == [2, 2]
     assert {row["true_mi_low_nats"] for row in content["representations"]} == {

@@ -51,6 +51,7 @@ def test_compare_leaves_tables_and_figures_and_runs_nothing_twice(tmp_path):
     done = call("compare", "infonce", "nwj", "js", "smile", *SMALL, "--out", out)
     assert done.exit_code == 0, done.stderr
     assert {path.name for path in out.iterdir()} == {
+        ".mibench.json",
         "records",
         "comparison.csv",
         "comparison.md",
@@ -150,7 +151,7 @@ def test_reproduce_shows_ours_beside_theirs(suite, tmp_path):
     out = tmp_path / "out"
     done = call("reproduce", suite, "--out", out, "-q")
     assert done.exit_code == 0, done.stderr
-    assert {path.name for path in out.glob("*.*")} == {
+    assert {path.name for path in out.glob("[!.]*.*")} == {
         f"{stem}.{kind}"
         for stem, kinds in {
             "reproduction": ("csv", "md", "tex"),

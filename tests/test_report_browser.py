@@ -4,7 +4,7 @@ import os
 import shutil
 
 import pytest
-from stores import failure, grid, written
+from stores import failure, grid, made_up, written
 
 import mibench
 
@@ -46,7 +46,7 @@ CONTRAST = """() => {
     }
     return [255, 255, 255];
   };
-  return Array.from(document.querySelectorAll("body *:not(svg *, script, style)"))
+  return Array.from(document.querySelectorAll("body *:not(script, style)"))
     .filter((e) => Array.from(e.childNodes).some((n) => n.nodeType === 3 && n.data.trim()))
     .filter((e) => e.getClientRects().length > 0)
     .map((e) => {
@@ -180,12 +180,13 @@ def test_the_page_never_scrolls_sideways(width, opened):
 
 
 def test_figures_are_seen(opened):
-    figures = opened().locator("figure svg")
+    figures = opened().locator("figure img")
     assert figures.count() >= 3
     for index in range(figures.count()):
         box = figures.nth(index).bounding_box()
         assert min(box["width"], box["height"]) > 200
-        assert figures.nth(index).get_attribute("aria-label")
+        assert figures.nth(index).get_attribute("alt")
+        assert figures.nth(index).evaluate("e => e.complete && e.naturalWidth > 200")
 
 
 def test_it_prints(opened):
@@ -198,6 +199,25 @@ def test_it_prints(opened):
         assert not page.locator(hidden).first.is_visible()
     assert page.locator("#bibtex-text").is_visible()
     assert page.locator("#bibtex-text").evaluate("e => e.scrollHeight <= e.clientHeight + 1")
+
+
+def test_a_hostile_store_runs_nothing(browser, tmp_path):
+    script = '"><script>document.title = "hacked"</script><img src=x onerror="document.title = 1">'
+    records = [
+        made_up(f"infonce[{script}={k}]", seed=k, task=script, device=script, message=script, true_mi=1.0 + k)
+        for k in (0, 1)
+    ]
+    mibench.report(written(tmp_path / "store", records), out=tmp_path / "report.html")
+    page = browser.new_page()
+    heard = []
+    page.on("console", lambda message: heard.append(message.text))
+    page.on("pageerror", lambda error: heard.append(str(error)))
+    page.goto((tmp_path / "report.html").as_uri())
+    assert page.title() != "hacked"
+    assert page.title().startswith("Errors of")
+    assert page.locator("img").count() == page.locator("figure").count() > 0
+    assert heard == []
+    page.close()
 
 
 def test_without_scripts_all_is_there_and_no_button_does_nothing(browser, page_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -9,6 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from mibench.analysis.significance import half_width
 
 Numbers = NDArray[np.float64]
 Signed = TypeVar("Signed", "pd.Series[float]", Numbers, np.float64)
@@ -31,7 +34,12 @@ CELL = [
 ]
 """What makes a cell of a grid: everything but the seed."""
 
-CONFIDENCE = 0.95
+FIT = ["critic", "steps", "lr", "schedule", "precision"]
+"""Those of them that say what is trained and how; null for estimators that train nothing."""
+
+ABOUT = ["choices", "bound", "oracle_is_best"]
+"""What follows from a cell's settings and is taken over from its records."""
+
 UNITS = ("nats", "bits")
 
 
@@ -45,16 +53,17 @@ def from_interval(values: Signed, low: Any, high: Any) -> Signed:  # noqa: ANN40
 
 
 def is_elsewhere(summary: pd.DataFrame) -> pd.Series[bool]:
-    """Return for each cell whether the truth of what its critics saw is known, and not the task's own MI."""
+    """Return for each cell whether the truth is known of a representation, and not the task's own MI."""
     low, high, task = (summary[f"true_mi{end}_nats"] for end in ("_low", "_high", ""))
     return low.notna() & ((low != task) | (high != task))
 
 
 def summarise(records: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a cell, over its seeds, in the order in which the cells appear.
+    """Return one row per cell, over its seeds, in the order in which the cells appear.
 
     Columns beside those of the cell, all over the runs that finished:
 
+    * `choices`, `bound`, `oracle_is_best`: as its records have them;
     * `true_mi_low_nats`, `true_mi_high_nats`: means of the ends of the interval that holds the truth of each
       run (over all runs where none finished); of a task's own pair both are its true MI;
     * `runs`, `failed`: how many there are, and how many of them did not finish;
@@ -63,27 +72,44 @@ def summarise(records: pd.DataFrame) -> pd.DataFrame:
       for a single seed);
     * `bias_nats` = mean - true MI, or the signed distance of the mean from the interval above, 0 inside;
       `bias_se_nats`, the standard error across seeds of estimate - nearer end (for a single seed, that of its
-      read-out alone);
+      batches alone);
     * `std_nats`, `rmse_nats`: standard deviation across seeds, root mean square distance of each run from its
       own interval, each with its standard error by the jackknife over seeds (`std_se_nats`, `rmse_se_nats`);
-    * `oracle_nats`; `bound_gap_nats` = oracle - true MI: what no critic can undo at this n;
-    * `critic_gap_nats` = estimate - oracle: this critic and its training; `_se_nats` for both. Where the
-      density ratio of a representation is not known there is no oracle, and neither gap;
+    * `oracle_nats`; `bound_gap_nats` = oracle - true MI: the error at the exact density ratio, which no model
+      can undo at this n where `oracle_is_best`;
+    * `critic_gap_nats` = estimate - oracle: this model and its training; `_se_nats` for both. Where the
+      density ratio is not known there is no oracle, and neither gap;
     * `log_ratio_rmse_nats`, `log_partition_nats`, with their standard errors.
 
-    Over all runs whose encoder is sound: `alignment`, `uniformity`, `effective_rank`, `probe_accuracy`, what
-    the encoder itself reads, `encoder_nats`, each with its standard error across seeds, and the most that it
-    can read, `encoder_ceiling_nats`.
+    Over all runs whose encoder did not fail: `alignment`, `uniformity`, `effective_rank`, `probe_accuracy`,
+    what the encoder itself reads, `encoder_nats`, each with its standard error across seeds, and the most
+    that it can read, `encoder_ceiling_nats`.
 
     Bias = bound gap + critic gap, exactly, where the truth is.
     """
     groups = records.groupby(CELL, sort=False, dropna=False)
     rows = [{**dict(zip(CELL, cell, strict=True)), **_cell(group)} for cell, group in groups]
-    return pd.DataFrame(rows, columns=[*CELL, *_COLUMNS])
+    return pd.DataFrame(rows, columns=[*CELL, *ABOUT, *_COLUMNS])
+
+
+def blocks(cells: pd.DataFrame, apart: Sequence[str]) -> list[pd.DataFrame]:
+    """Return the groups of rows whose estimators can be compared, in the order in which they appear.
+
+    Within a group the columns `apart` have one value each, and estimators that were trained in the same ways
+    (`FIT`) are all trained in one of them. Those that were trained in other ways, or that train nothing, join
+    every group.
+    """
+    found = []
+    for _, same in cells.groupby(list(apart), sort=False, dropna=False):
+        way = same.groupby(FIT, sort=False, dropna=False).ngroup()
+        by_estimator = way.groupby(same["estimator"], sort=False).unique()
+        ways = dict.fromkeys(tuple(sorted(ways)) for ways in by_estimator)
+        found += [same[way.isin(chosen)] for chosen in itertools.product(*ways)]
+    return found
 
 
 REPRESENTATION = ("alignment", "uniformity", "effective_rank", "probe_accuracy", "encoder_nats")
-"""What is measured of an encoder, whatever critic sees its representations."""
+"""What is measured of an encoder; it does not depend on the estimator."""
 
 RATIO = ("log_ratio_rmse_nats", "log_partition_nats")
 """What is measured of a learned density ratio."""
@@ -129,17 +155,18 @@ def _cell(group: pd.DataFrame) -> dict[str, object]:
     mean = _mean(estimate)
     _, bias_se = _mean_and_error(_less(estimate, _nearer(finished)), finished["estimate_se_nats"])
     errors = from_interval(estimate, finished["true_mi_low_nats"], finished["true_mi_high_nats"])
-    half_width = _half_width(estimate)
+    half = half_width(float(estimate.std(ddof=1)), len(estimate))
     ceiling = group["ceiling_nats"].iloc[0]
     return {
+        **group[ABOUT].iloc[0],
         "true_mi_low_nats": low,
         "true_mi_high_nats": high,
         "ceiling_nats": ceiling,
         "saturated": bool(ceiling < low),
         "runs": len(group),
         "mean_nats": mean,
-        "mean_low_nats": mean - half_width,
-        "mean_high_nats": mean + half_width,
+        "mean_low_nats": mean - half,
+        "mean_high_nats": mean + half,
         "bias_nats": float(from_interval(np.float64(mean), low, high)),
         "bias_se_nats": bias_se,
         "std_nats": estimate.std(ddof=1),
@@ -155,13 +182,13 @@ def _cell(group: pd.DataFrame) -> dict[str, object]:
 
 
 def _split(finished: pd.DataFrame) -> dict[str, float]:
-    """Return the oracle and both gaps, over the runs whose exact critic and truth are known."""
+    """Return the oracle and both gaps, over the runs whose density ratio and truth are known."""
     known = finished.dropna(subset=["oracle_nats"])
     truth = known["true_mi_low_nats"].where(known["true_mi_low_nats"] == known["true_mi_high_nats"])
     oracle, _ = _mean_and_error(known["oracle_nats"], known["oracle_se_nats"])
     bound, bound_se = _mean_and_error(_less(known["oracle_nats"], truth), known["oracle_se_nats"])
     if truth.nunique(dropna=False) == 1:
-        # As it ever was: the mean less the truth, not the mean of differences.
+        # Bit-compatible with schema 2: mean(oracle) - truth, not the mean of differences.
         bound = oracle - float(truth.iloc[0])
     gap, gap_se = _mean_and_error(known["estimate_nats"] - known["oracle_nats"], known["critic_gap_se_nats"])
     return {
@@ -225,16 +252,6 @@ def _jackknife(values: pd.Series[float], statistic: Callable[[Numbers], float]) 
         return math.nan
     without = np.array([statistic(np.delete(numbers, index)) for index in range(len(numbers))])
     return math.sqrt((len(numbers) - 1) * float(without.var()))
-
-
-def _half_width(values: pd.Series[float]) -> float:
-    """Return half the width of the Student interval for the mean."""
-    from scipy import stats  # takes a second to import
-
-    if len(values) < 2:
-        return math.nan
-    quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
-    return quantile * float(values.std(ddof=1)) / math.sqrt(len(values))
 
 
 def in_unit(frame: pd.DataFrame, unit: str) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Has an estimator's bias changed? A baseline and the same runs done anew, compared cell by cell.
+"""Has an estimator's bias changed? A baseline and the same runs repeated, compared cell by cell.
 
 The runs of a key have the same data and initial weights, then and now, so the differences are paired. A cell
 has changed where its mean difference is larger than a tolerance *and* more than chance: a sign-flip test over
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mibench.analysis.significance import detectable, holm, seeds_needed, sign_flip
+from mibench.analysis.significance import detectable, holm, seeds_words, sign_flip
 
 Numbers = NDArray[np.float64]
 
@@ -32,18 +32,18 @@ NEWLY_FAILING = "newly failing"
 NOT_DETERMINISTIC = "not deterministic"
 
 FAILING = (NEWLY_FAILING, ABOVE_CEILING, CHANGED, NOT_DETERMINISTIC)
-"""What fails a check, the gravest first."""
+"""What fails a check, the most severe first."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a baseline beside the same cell run anew: an estimate a seed, None for a run that failed.
+    """A cell of a baseline beside the same cell run again: one estimate per seed, None for a failed run.
 
     Attributes:
         label: the cell in words.
         settings: what it is, by the names of `mibench.analysis.cells.CELL`.
-        failures: why runs failed that are run anew, by seed.
-        ceiling_nats: the largest value that the read-out can return.
+        failures: why new runs failed, by seed.
+        ceiling_nats: the largest value that the estimator can return.
     """
 
     label: str
@@ -63,11 +63,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is to be said of a cell.
+    """The outcome of a check for one cell.
 
     Attributes:
-        status: `fine`, `cannot detect`, or what is wrong with it, the gravest of `FAILING`.
-        message: all that is to be said beside `fine`, in words.
+        status: `fine`, `cannot detect`, or what is wrong with it, the most severe of `FAILING`.
+        message: the reasons in words; empty where all is fine.
         before_nats, now_nats, change_nats, change_se_nats: means over the seeds that finished both times, and
             the standard error of the change from the differences seed by seed; NaN where there are none.
         p_holm: p-value of the change, adjusted for the number of cells.
@@ -101,7 +101,7 @@ def compare(
 
     Args:
         cells: what was, and what is.
-        tolerance: a change of at most so many nats is none.
+        tolerance: changes of at most this many nats are ignored.
         alpha: the probability that anything is called changed where nothing is.
         exact: whether machine, versions and sources are the same, so that every number must be.
     """
@@ -198,6 +198,6 @@ def _cannot_detect(seeds: int, least: float, tolerance: float, level: float) -> 
     if least <= tolerance:
         return ""
     if math.isinf(least):
-        return f"cannot detect any change: {seeds} paired seeds, {seeds_needed(1, level)} are needed"
+        return f"cannot detect any change with {seeds} paired seeds: {seeds_words(1, level)}"
     enough = math.ceil(seeds * (least / tolerance) ** 2)
-    return f"cannot detect less than {least:.3f} nats; about {enough} seeds would do"
+    return f"cannot detect less than {least:.3f} nats; about {enough} seeds would suffice"

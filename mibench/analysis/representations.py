@@ -1,4 +1,4 @@
-"""What encoders made of their tasks: where the truth of each representation lies, and what else is known."""
+"""The representations that encoders make: where the truth of each lies, and what else is known of it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ _KNOWN = ["true_mi_low_nats", "true_mi_high_nats", *REPRESENTATION, "encoder_cei
 
 
 def representations(records: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a task and encoder, over the seeds of the encoder; none where there are no encoders.
+    """Return one row per task and encoder, over the seeds of the encoder; none where there are no encoders.
 
     Columns: `task`, `true_mi_nats` (of the task), `encoder`; the means of `true_mi_low_nats` and
     `true_mi_high_nats`, which hold the truth of the representation, and of `alignment`, `uniformity`,
     `effective_rank`, `probe_accuracy` and `encoder_nats`, with their standard errors across seeds;
-    `encoder_ceiling_nats`; `seeds`, `failed`: how many encoders there are, and how many of them failed;
-    `reasons`: why.
+    `encoder_ceiling_nats`; `seeds`, `failed`: the numbers of encoders and of those that failed; `reasons`.
     """
     encoded = records[records["encoder"] != NO_ENCODER]
-    # Every run on an encoder's representation says the same of it: the first that says anything counts.
+    # All runs on an encoder's representation have the same facts of it: the first that has any counts.
     encoders = encoded.groupby([*SOURCE, "seed"], sort=False, dropna=False)[_KNOWN].first().reset_index()
     cells = [
         {**dict(zip(SOURCE, source, strict=True)), **_row(group), "reasons": _reasons(encoded, source)}
@@ -48,9 +47,9 @@ _COLUMNS = [
 
 def _row(encoders: pd.DataFrame) -> dict[str, object]:
     found: dict[str, object] = {}
-    sound = encoders.dropna(subset=["true_mi_low_nats"])
+    finished = encoders.dropna(subset=["true_mi_low_nats"])
     for column in _KNOWN:
-        values = (encoders if sound.empty else sound)[column].dropna()
+        values = (encoders if finished.empty else finished)[column].dropna()
         found[column] = float(values.mean())
         if column in REPRESENTATION:
             found[error_name(column)] = float(values.std(ddof=1)) / math.sqrt(max(len(values), 1))

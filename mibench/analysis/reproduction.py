@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from mibench.analysis.cells import CONFIDENCE, summarise
+from mibench.analysis.cells import summarise
+from mibench.analysis.significance import half_width
 
 DIFFERS, WITHIN, CANNOT_TELL = "differs", "within noise", "cannot tell"
 
@@ -16,12 +17,13 @@ COLUMNS = ["estimator", "critic_name", "true_mi_nats"]
 
 
 def beside(records: pd.DataFrame, published: pd.DataFrame | None) -> pd.DataFrame:
-    """Return one row a cell: the columns of `summarise`, `published_nats`, the difference, and a verdict.
+    """Return one row per cell: the columns of `summarise`, `published_nats`, the difference, and a verdict.
 
     `published` has the columns estimator, critic, true_mi_nats, estimate_nats and reading_error_nats, and
     `records` a column `critic_name`. A published number is taken as one run. It `differs` where it lies
     outside the interval in which one more run of ours would lie with probability 95%, widened by the error of
-    reading the number from a figure: `noise_nats` is half its width. With one seed nothing can be told.
+    reading the number from a figure: `noise_nats` is half its width.
+    One seed cannot tell.
     """
     cells = summarise(records)
     names = records.drop_duplicates("critic").set_index("critic")["critic_name"]
@@ -41,14 +43,9 @@ def beside(records: pd.DataFrame, published: pd.DataFrame | None) -> pd.DataFram
 
 
 def _noise(row: Mapping[Any, Any]) -> float:
-    """Return half the width of the interval for one more run."""
-    from scipy import stats  # takes a second to import
-
+    """Return half the width of the interval for one more run, and the error of reading."""
     runs = row["runs"] - row["failed"]
-    if runs < 2:
-        return math.nan
-    quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, runs - 1))
-    return float(quantile * row["std_nats"] * math.sqrt(1 + 1 / runs) + row["reading_error_nats"])
+    return float(half_width(row["std_nats"], runs, extra=1.0) + row["reading_error_nats"])
 
 
 def _verdict(row: Mapping[Any, Any]) -> str:

@@ -6,9 +6,8 @@ If nothing differs, each difference is as likely to be d as -d; no other assumpt
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 import numpy as np
@@ -17,9 +16,29 @@ from numpy.typing import NDArray
 Numbers = NDArray[np.float64]
 
 MOST_EXACT = 18
-"""Up to so many seeds all 2^S sign patterns are gone through; beyond, so many random ones as 2^18."""
+"""Up to this many seeds all 2^S sign patterns are tried; beyond, 2^18 random ones."""
+
+CONFIDENCE = 0.95
+"""Of all intervals."""
 
 SEED = 1905_06922
+
+_CHUNK = 2**14  # patterns that are held at once
+
+
+def half_width(spread: float, count: int, extra: float = 0.0) -> float:
+    """Return half the width of the 95% Student interval for a mean, t * spread * sqrt(1 / count + extra).
+
+    `spread` is the standard deviation of `count` values; with fewer than two there is no interval (NaN). With
+    `extra` = 1 the interval is for one more value, and with the ratio of test rows to others for a mean over
+    random splits (Nadeau & Bengio 2003, Machine Learning 52).
+    """
+    from scipy import stats  # takes a second to import
+
+    if count < 2:
+        return math.nan
+    width = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)) * spread
+    return width * math.sqrt(1 / count + extra) if extra else width / math.sqrt(count)
 
 
 def sign_flip(differences: Sequence[float] | Numbers) -> float:
@@ -36,31 +55,37 @@ def sign_flip(differences: Sequence[float] | Numbers) -> float:
     values = values[~np.isnan(values)]
     if not values.any():
         return 1.0
-    signs = _signs(len(values))
-    sums = np.abs(signs @ values)
-    seen = abs(values.sum())
     # Sums of the same numbers in another order differ by rounding.
-    as_far = int((sums >= seen - 1e-9 * np.abs(values).sum()).sum())
-    if len(values) <= MOST_EXACT:
-        return as_far / len(signs)
-    return (as_far + 1) / (len(signs) + 1)
+    seen = abs(values.sum()) - 1e-9 * np.abs(values).sum()
+    as_far = sum(int((np.abs(signs @ values) >= seen).sum()) for signs in _signs(len(values)))
+    return as_far * least_p(len(values)) if len(values) <= MOST_EXACT else (as_far + 1) / (2**MOST_EXACT + 1)
 
 
-@cache
-def _signs(count: int) -> Numbers:
-    """Return sign patterns (patterns, count): all of them, or random ones, always the same.
+def _signs(count: int) -> Iterator[Numbers]:
+    """Yield sign patterns, chunks of shape (patterns, count): all of them, or random ones, always the same.
 
     Of a pattern and its negative, whose means are as far from zero, one stands for both.
     """
     if count <= MOST_EXACT:
-        return np.array([(1.0, *others) for others in itertools.product((1.0, -1.0), repeat=count - 1)])
-    return np.random.default_rng(SEED).choice((1.0, -1.0), size=(2**MOST_EXACT, count))
+        yield _all_signs(count)
+        return
+    generator = np.random.default_rng(SEED)
+    for _ in range(0, 2**MOST_EXACT, _CHUNK):
+        octets = np.frombuffer(generator.bytes(_CHUNK * -(-count // 8)), dtype=np.uint8)
+        flipped = np.unpackbits(octets.reshape(_CHUNK, -1), axis=1, count=count)
+        yield 1.0 - 2.0 * flipped.astype(np.float64)
+
+
+@cache
+def _all_signs(count: int) -> Numbers:
+    patterns = np.arange(2 ** max(count - 1, 0))[:, None]
+    return 1.0 - 2.0 * (patterns >> np.arange(count) & 1).astype(np.float64)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return p-values adjusted by Holm's step-down method: reject where adjusted <= alpha.
 
-    The probability of any false rejection among them is at most alpha, whatever their dependence.
+    The probability of any false rejection among them is at most alpha, however they depend on each other.
 
     Reference: Holm 1979, Scandinavian Journal of Statistics 6.
     """
@@ -72,15 +97,27 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def least_p(seeds: int) -> float:
-    """Return the smallest p-value that the sign-flip test can have with so many seeds."""
+    """Return the smallest p-value that the sign-flip test can have with this many seeds."""
     if seeds < 1:
         return 1.0
     return 2.0 ** (1 - seeds) if seeds <= MOST_EXACT else 1 / (2**MOST_EXACT + 1)
 
 
-def seeds_needed(tests: int, alpha: float) -> int:
-    """Return how many seeds the sign-flip test must have to reject at all, under Holm over so many tests."""
-    return math.ceil(1 + math.log2(tests / alpha))
+def seeds_needed(tests: int, alpha: float) -> int | None:
+    """Return how many seeds the sign-flip test needs to reject at all, under Holm over this many tests.
+
+    None where no number of seeds suffices: beyond 18, p is never below 1 / (2^18 + 1).
+    """
+    counts = range(1, MOST_EXACT + 2)
+    return next((seeds for seeds in counts if least_p(seeds) * tests <= alpha), None)
+
+
+def seeds_words(tests: int, alpha: float) -> str:
+    """Say how many seeds are needed (`seeds_needed`)."""
+    needed = seeds_needed(tests, alpha)
+    if needed is None:
+        return f"no number of seeds suffices, since no p-value is below {least_p(MOST_EXACT + 1):.2g}"
+    return f"{needed} seeds are needed"
 
 
 def detectable(differences: Sequence[float] | Numbers, level: float) -> float:
@@ -90,15 +127,18 @@ def detectable(differences: Sequence[float] | Numbers, level: float) -> float:
     """
     values = np.asarray(differences, dtype=float)
     values = values[~np.isnan(values)] - np.nanmean(values) if len(values) else values
-    if least_p(len(values)) > level:
+    count = len(values)
+    if least_p(count) > level:
         return math.inf
-    signs, count = _signs(len(values)), len(values)
-    sums, net = signs @ values, signs.sum(1)
-    # |sum + shift * net| >= shift * count, as long as the shift is at most this.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        until = np.maximum(sums / (count - net), -sums / (count + net))
-    until[np.abs(net) == count] = math.inf
-    patterns = len(signs) if count <= MOST_EXACT else len(signs) + 1
-    allowed = math.floor(level * patterns) - (count > MOST_EXACT)
-    index = len(until) - 1 - allowed
+    chunks = []
+    for signs in _signs(count):
+        sums, net = signs @ values, signs.sum(1)
+        # |sum + shift * net| >= shift * count, as long as the shift is at most this.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            until = np.maximum(sums / (count - net), -sums / (count + net))
+        until[np.abs(net) == count] = math.inf
+        chunks.append(until)
+    until = np.concatenate(chunks)
+    patterns = len(until) if count <= MOST_EXACT else len(until) + 1
+    index = len(until) - 1 - (math.floor(level * patterns) - (count > MOST_EXACT))
     return float(np.partition(until, index)[index])

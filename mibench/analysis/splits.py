@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mibench.analysis.cells import CONFIDENCE
+from mibench.analysis.significance import half_width
 
 NEAR_CEILING = 0.85
 SHUFFLED_NATS = 0.1
@@ -25,6 +25,8 @@ def summarise_splits(runs: pd.DataFrame, share: float) -> pd.DataFrame:
 def _summary(label: str, runs: pd.DataFrame, share: float) -> dict[str, Any]:
     own, shuffled = runs[~runs["shuffled"]], runs[runs["shuffled"]]
     value, low, high = interval(own["estimate_nats"].dropna().to_numpy(dtype=float), share)
+    if own["train_nats"].isna().all():  # it reads all rows, which are the same in every split
+        low = high = math.nan
     zero, zero_low, zero_high = interval(shuffled["estimate_nats"].dropna().to_numpy(dtype=float), share)
     return {
         "estimator": label,
@@ -47,14 +49,10 @@ def interval(values: NDArray[np.float64], share: float) -> tuple[float, float, f
 
     `share` is the ratio of test rows to the others. Reference: Nadeau & Bengio 2003, Machine Learning 52.
     """
-    from scipy import stats  # takes a second to import
-
     if len(values) < 2:
         only = float(values[0]) if len(values) else math.nan
         return only, math.nan, math.nan
-    mean, spread = float(values.mean()), float(values.std(ddof=1))
-    quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
-    half = quantile * spread * math.sqrt(1 / len(values) + share)
+    mean, half = float(values.mean()), half_width(float(values.std(ddof=1)), len(values), share)
     return mean, mean - half, mean + half
 
 

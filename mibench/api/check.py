@@ -56,7 +56,7 @@ class Check:
         return not self.failing
 
     @property
-    def seeds_needed(self) -> int:
+    def seeds_needed(self) -> int | None:
         """How many seeds the tests need at least to find anything."""
         return seeds_needed(len(self.verdicts), self.alpha)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -204,17 +204,8 @@ def unlike(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
 
 def made_with(planned: Plan) -> dict[str, Any]:
     """Return versions, machine and sources: where all are the same, so must be the numbers of a plan."""
-    chosen = {(kind, choice.name) for spec in planned.specs for kind, choice in _choices(spec)}
+    chosen = {
+        (kind, choice.name) for spec in planned.specs for kind, choice in spec.choices.items() if choice
+    }
     modules = {_REGISTRIES[kind].load(name).__module__ for kind, name in chosen}
     return fingerprint.made_with(planned.device, modules)
-
-
-def _choices(spec: RunSpec) -> Iterator[tuple[str, Choice]]:
-    """Yield what a run is made of, by kind."""
-    yield "estimator", spec.estimator
-    yield "task", spec.task
-    yield "protocol", spec.protocol
-    if spec.encoder is not None:
-        yield "encoder", spec.encoder
-    if spec.fit is not None:
-        yield "critic", spec.fit.model

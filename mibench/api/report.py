@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from mibench import __version__, estimators
-from mibench.analysis.cells import CELL, UNITS, summarise
+from mibench import __version__, encoders, estimators, models, tasks
+from mibench.analysis.cells import CELL, FIT, UNITS, summarise
+from mibench.engine.protocols import registry as protocols
+from mibench.engine.read import MOST_ROWS, TARGET_SE_NATS
 from mibench.errors import StoreError, StoreWarning, UsageError
 from mibench.grid import one_of
-from mibench.reports import tables
-from mibench.reports.citations import Citations, found
-from mibench.reports.methods import methods
+from mibench.registry import Registry, describe_class
 from mibench.reports.page import page, parts, texts
-from mibench.reports.page.content import Report, Sheet
-from mibench.reports.page.words import counted, listed
-from mibench.reports.tables import Table
+from mibench.reports.page.citations import Citations
+from mibench.reports.page.content import About, Report
+from mibench.reports.page.methods import methods
+from mibench.reports.words import counted, listed
 from mibench.store.record import Record, to_frame
 from mibench.store.segments import AGREEMENT_NATS, Store, merge
 
 FORMATS = ("html", "md", "tex")
+
+_REGISTRIES: dict[str, Registry[Any]] = {
+    "estimator": estimators.registry,
+    "task": tasks.registry,
+    "encoder": encoders.registry,
+    "critic": models.registry,
+    "protocol": protocols,
+}
 
 _FORMS: dict[str, Callable[[Report], str]] = {"html": page.page, "md": texts.markdown, "tex": texts.latex}
 
@@ -52,28 +63,46 @@ def report(
 
 
 def gather(stores: Sequence[Path | str], unit: str = "nats", draw: bool = True) -> Report:
-    """Return what is to be said of the records of some stores; figures are drawn only if wanted."""
+    """Return the content of a report of some stores; figures are drawn only if wanted."""
     folders = list({Path(store).resolve(): Path(store) for store in stores}.values())
     records, notices = _agreed(folders)
     frame, repeated = _without_repetition(to_frame(records))
-    summary = summarise(frame)
-    citations = Citations()
-    told = methods(frame, citations, unit)
+    summary, about = summarise(frame), _about(frame)
+    citations = Citations(_own_bibtex())
+    told = methods(frame, citations, about, unit, TARGET_SE_NATS, MOST_ROWS)
     return Report(
         title=parts.title(frame),
         lead=parts.lead(frame, summary, unit),
-        notices=notices + repeated + _notices(frame, summary),
+        notices=notices + repeated + _notices(frame, summary, about),
         facts=parts.facts(frame, summary, folders, unit),
         background=parts.makers(frame) + parts.failures(frame, unit),
+        best=parts.best(summary),
         split_words=parts.split_words(summary),
         split=parts.split(summary, unit),
         drawings=parts.drawings(summary, unit) if draw else [],
         results=parts.results(summary, unit) + parts.representations(frame, unit),
-        estimators=_formulas(frame, citations),
+        estimators=parts.formulas(frame, citations, about),
         methods=told,
         references=citations.references,
         version=__version__,
     )
+
+
+def _about(frame: pd.DataFrame) -> About:
+    """Return what is known of each class that was used; nothing of those that are not installed here."""
+    found = {}
+    for kind, registry in _REGISTRIES.items():
+        names = {choices[kind]["name"] for choices in frame["choices"] if choices[kind]}
+        for name in names:
+            with suppress(Exception):  # a broken package of others is one that is not there
+                found[kind, name] = describe_class(kind, name, registry.load(name))
+    return found
+
+
+def _own_bibtex() -> list[str]:
+    """Return the entries of all estimators of this package: tasks and encoders cite the same papers."""
+    own = [entry for entry in estimators.registry.entries.values() if entry.origin == "mibench"]
+    return [entry.load().bibtex for entry in own]
 
 
 def _write(path: Path, text: str) -> None:
@@ -155,7 +184,8 @@ def _without_repetition(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     A key changes with the version of an estimator or of the key itself; counting both would take one seed
     for two.
     """
-    settings = ["task", "dim_x", "dim_y", "encoder", "estimator", *CELL[7:], "true_mi_nats", "n", "seed"]
+    others = ["critic", "protocol", "samples", *FIT[1:], "true_mi_nats", "n", "seed"]
+    settings = ["task", "dim_x", "dim_y", "encoder", "estimator", *others]
     ordered = frame.sort_values([*settings, "finished_at", "key"], kind="stable", ignore_index=True)
     kept = ordered.drop_duplicates([*CELL, "seed"], keep="last", ignore_index=True)
     dropped = len(ordered) - len(kept)
@@ -167,44 +197,28 @@ def _without_repetition(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     ]
 
 
-def _notices(frame: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
-    found_here = []
+def _notices(frame: pd.DataFrame, summary: pd.DataFrame, about: About) -> list[str]:
+    notices = []
     makers = frame.groupby(["version", "device"]).ngroups
     if makers > 1:
         by_cell = frame.groupby(CELL, dropna=False)
         mixed = int(((by_cell["version"].nunique() > 1) | (by_cell["device"].nunique() > 1)).sum())
-        found_here.append(
+        average = "averages" if mixed == 1 else "average"
+        notices.append(
             f"The records were made by {counted(frame['version'].nunique(), 'version')} of mibench on "
             f"{counted(frame['device'].nunique(), 'device')}, as the first table shows; "
-            f"{counted(mixed, 'cell')} of {len(summary):,} average{'s' * (mixed == 1)} over more than one."
+            f"{counted(mixed, 'cell')} of {len(summary):,} {average} over more than one."
         )
     failed = int(summary["failed"].sum())
     if failed:
-        found_here.append(f"{failed:,} of {counted(len(frame), 'run')} failed and are in no mean.")
-    unknown = [label for label in frame["estimator"].unique() if found(estimators.registry, label) is None]
+        notices.append(f"{failed:,} of {counted(len(frame), 'run')} failed and are excluded from the means.")
+    names = dict(zip(frame["estimator"], frame["choices"], strict=True))
+    unknown = [
+        label for label, choices in names.items() if ("estimator", choices["estimator"]["name"]) not in about
+    ]
     if unknown:
-        found_here.append(
+        notices.append(
             f"{listed(unknown)} {'is' if len(unknown) == 1 else 'are'} not installed here: formula and "
             "citation are missing."
         )
-    return found_here
-
-
-def _formulas(frame: pd.DataFrame, citations: Citations) -> list[Sheet]:
-    """Return what each estimator computes, and on which side of the truth it lies."""
-    rows = []
-    for label in frame["estimator"].unique():
-        kind = found(estimators.registry, label)
-        facts = [
-            getattr(kind, fact, tables.NOT_MEASURED) for fact in ("formula", "ceiling_formula", "direction")
-        ]
-        cited = citations.cite(getattr(kind, "reference", "")).strip()
-        rows.append([label, *facts, cited])
-    titles = [
-        "estimator",
-        "Objective; read-out where it differs",
-        "Ceiling",
-        "Against the truth",
-        "Reference",
-    ]
-    return [Sheet("The estimators", Table(titles, rows, "", []))]
+    return notices

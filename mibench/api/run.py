@@ -26,7 +26,7 @@ from mibench.engine.protocols import registry as protocols
 from mibench.engine.sources import TaskPairs
 from mibench.grid import GridArguments, OneOrMore, one_of, read, takes
 from mibench.process import how_threads_wait
-from mibench.registry import OWN
+from mibench.registry import OWN, Choice
 from mibench.spec import RunSpec
 from mibench.store import segments as stores
 from mibench.store.encoders import EncoderStore
@@ -200,18 +200,23 @@ def _record(outcome: Outcome, planned: Plan, pairs: TaskPairs) -> Record:
     facts = {} if representation is None else representation.facts
     pair = task.pair() if representation is None else representation.pair
     low, high = (None, None) if pair is None else (pair.truth.low, pair.truth.high)
-    ceiling = estimators.registry.make(spec.estimator).ceiling(spec.n)
+    estimator = estimators.registry.make(spec.estimator)
+    ceiling = estimator.ceiling(spec.n)
     return Record(
         key=spec.key,
         training=None if objective is None else training_key(spec),
         objective=None if objective is None else objective.label,
         estimator=spec.estimator.label,
+        bound=estimator.bound.side,
+        oracle_is_best=estimator.oracle_is_best,
         task=spec.task.label,
         dim_x=dims.x,
         dim_y=dims.y,
         true_mi_nats=task.true_mi_nats,
         true_mi_low_nats=low,
         true_mi_high_nats=high,
+        truth=None if pair is None else pair.truth.how,
+        truth_confidence=None if pair is None else pair.truth.confidence,
         encoder=NO_ENCODER if spec.encoder is None else spec.encoder.label,
         n=spec.n,
         critic=None if fit is None else fit.model.label,
@@ -222,6 +227,7 @@ def _record(outcome: Outcome, planned: Plan, pairs: TaskPairs) -> Record:
         schedule=None if fit is None else fit.schedule,
         precision=None if fit is None else fit.precision,
         seed=spec.seed,
+        choices={kind: _chosen(choice) for kind, choice in spec.choices.items()},
         estimate_nats=readout.estimate if readout else None,
         estimate_se_nats=_known(readout.estimate_se) if readout else None,
         batch_std_nats=_known(readout.batch_std) if readout else None,
@@ -245,10 +251,16 @@ def _record(outcome: Outcome, planned: Plan, pairs: TaskPairs) -> Record:
         status=outcome.status,
         message=outcome.message,
         wall_s=outcome.wall_s,
+        training_s=outcome.training_s,
         device=str(planned.device),
         version=__version__,
         finished_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )
+
+
+def _chosen(choice: Choice | None) -> dict[str, Any] | None:
+    """Return a choice as a record has it."""
+    return None if choice is None else {"name": choice.name, "options": dict(choice.options)}
 
 
 def _known(value: float | None) -> float | None:

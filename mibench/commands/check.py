@@ -97,7 +97,7 @@ def _refuse_beside_save(**given: object) -> None:
 
 
 def _save(path: Path, settings: dict[str, Any], alpha: float, quiet: bool) -> None:
-    from mibench.analysis.significance import seeds_needed
+    from mibench.analysis.significance import seeds_needed, seeds_words
     from mibench.api import freezing
     from mibench.store import baseline as baselines
 
@@ -108,11 +108,12 @@ def _save(path: Path, settings: dict[str, Any], alpha: float, quiet: bool) -> No
     frozen = freezing.freeze(planned, records)
     baselines.write(path, frozen)
     say(f"Written to {path}: {len(frozen.cells)} cells, {len(frozen.seeds)} seeds. Commit it.")
-    needed = seeds_needed(len(frozen.cells), alpha)
-    if len(frozen.seeds) < needed:
+    cells = len(frozen.cells)
+    needed = seeds_needed(cells, alpha)
+    if needed is None or len(frozen.seeds) < needed:
         say(
-            f"With this few seeds no change can be found at alpha {alpha:g}: {len(frozen.cells)} cells need "
-            f"{needed} seeds."
+            f"With these seeds no change can be found at alpha {alpha:g} in {cells} cells: "
+            f"{seeds_words(cells, alpha)}."
         )
     end_with_failures(records)
 

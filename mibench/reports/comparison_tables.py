@@ -8,20 +8,25 @@ from typing import Any
 
 from mibench.analysis.cells import CELL, in_unit, is_elsewhere
 from mibench.analysis.comparison import CANNOT_TELL, NEARER, Comparison
+from mibench.analysis.significance import seeds_words
+from mibench.reports.latex import escape, tabular
 from mibench.reports.tables import (
+    BOUND_GAP,
+    CRITIC_GAP,
     NOT_MEASURED,
-    SATURATED,
+    SPLIT_NOTE,
     TITLES,
     TRUTH,
     Table,
     bias,
     caption,
+    cell_notes,
     interval,
-    level,
+    is_varying,
+    measured,
     rounded,
-    setting,
-    tex,
-    truth_notes,
+    settings,
+    table_of,
     with_error,
 )
 
@@ -31,30 +36,15 @@ BEST = "*"
 def cells_table(comparison: Comparison, unit: str = "nats") -> Table:
     """Return bias, standard deviation, RMSE, error split and cost of each estimator in each setting."""
     varying = [*_varying(comparison), "estimator"]
-    titles = [TITLES[column] for column in varying]
-    has_truth = bool(is_elsewhere(comparison.cells).any())
-    titles += [TRUTH] * has_truth
-    titles += [
-        "Bias",
-        "= bound gap",
-        "+ critic gap",
-        "Std",
-        "RMSE",
-        "Pairs scored",
-        "s / 1000 steps",
-        "Failed",
-    ]
-    cells = in_unit(comparison.cells, unit).to_dict("records")
-    rows = [_cell_row(row, varying, unit, has_truth) for row in cells]
-    return Table(titles, rows, caption(comparison.cells, varying), _notes(comparison, unit))
+    without = [] if is_elsewhere(comparison.cells).any() else [TRUTH]
+    rows = [_cell(row, varying, unit) for row in in_unit(comparison.cells, unit).to_dict("records")]
+    return table_of(rows, without, caption(comparison.cells, varying), _notes(comparison, unit))
 
 
 def pairs_table(comparison: Comparison, unit: str = "nats") -> Table:
-    """Return the paired differences between estimators, with their p-values and what they tell."""
+    """Return the paired differences between estimators, with their p-values and the outcome."""
     varying = _varying(comparison)
-    titles = [TITLES[column] for column in varying]
-    titles += ["a", "b", "Seeds", "a - b", "RMSE a - b", "p", "p (Holm)", "Nearer the truth"]
-    rows = [_pair_row(row, varying, unit) for row in in_unit(comparison.pairs, unit).to_dict("records")]
+    rows = [_pair(row, varying, unit) for row in in_unit(comparison.pairs, unit).to_dict("records")]
     notes = [
         f"In {unit}. a - b: mean difference of the estimates on the same data, ± its standard error.",
         "p: sign-flip permutation test of the squared errors, seed by seed; "
@@ -62,10 +52,10 @@ def pairs_table(comparison: Comparison, unit: str = "nats") -> Table:
     ]
     if (comparison.pairs["verdict"] == CANNOT_TELL).any():
         notes.append(
-            f"{CANNOT_TELL}: with so few seeds that both finished, the test can never reject at "
-            f"{comparison.alpha:g} over this table; {comparison.seeds_needed} seeds would do."
+            f"{CANNOT_TELL}: with the seeds that both finished, the test can never reject at "
+            f"{comparison.alpha:g} over this table: {seeds_words(len(rows), comparison.alpha)}."
         )
-    return Table(titles, rows, caption(comparison.cells, ["estimator", *varying]), notes)
+    return table_of(rows, [], caption(comparison.cells, ["estimator", *varying]), notes)
 
 
 def latex(comparison: Comparison, unit: str = "nats") -> str:
@@ -84,24 +74,17 @@ def latex(comparison: Comparison, unit: str = "nats") -> str:
     ]
     lines, before = [], None
     for row, *values in zip(cells.to_dict("records"), *numbers, strict=True):
-        words = [tex(_shown(row, column, unit)) for column in varying]
-        if before not in (None, words[:-1]):
+        *words, name = map(escape, settings(row, varying, unit).values())
+        if before not in (None, words):
             lines.append("\\midrule")
-        before = words[:-1]
+        before = words
         bold = "\\bfseries " if row["best"] else ""
-        lines.append(
-            " & ".join([*words[:-1], bold + words[-1], *(bold + value for value in values)]) + " \\\\"
-        )
+        lines.append(" & ".join([*words, bold + name, *(bold + value for value in values)]))
     columns = "l" * len(varying) + "".join(f"S[table-format={_format(column)}]" for column in numbers)
-    heads = [tex(TITLES[column]) for column in varying] + [f"{{{title}}}" for title in _METRICS.values()]
+    heads = [escape(TITLES[column]) for column in varying] + [f"{{{title}}}" for title in _METRICS.values()]
     notes = [f"{caption(comparison.cells, varying)}.", *_notes(comparison, unit, "Bold")]
-    return (
-        "% \\usepackage{booktabs} \\usepackage{siunitx} \\sisetup{detect-weight=true, mode=text}\n"
-        f"\\begin{{table}}\n\\centering\n\\caption{{{' '.join(map(tex, notes))}}}\n"
-        f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n{' & '.join(heads)} \\\\\n\\midrule\n"
-        + "\n".join(lines)
-        + "\n\\bottomrule\n\\end{tabular}\n\\end{table}\n"
-    )
+    packages = "% \\usepackage{booktabs} \\usepackage{siunitx} \\sisetup{detect-weight=true, mode=text}\n"
+    return tabular(heads, lines, columns, notes, packages)
 
 
 _METRICS = {"bias": "Bias", "std": "Std", "rmse": "RMSE"}
@@ -109,65 +92,47 @@ _METRICS = {"bias": "Bias", "std": "Std", "rmse": "RMSE"}
 
 def _varying(comparison: Comparison) -> list[str]:
     """Return the settings, beside the estimator, that a table has to show."""
-    cells = comparison.cells
     others = [column for column in CELL if column != "estimator"]
-    return [c for c in others if c == "true_mi_nats" or cells[c].nunique(dropna=False) > 1]
+    return [c for c in others if c == "true_mi_nats" or is_varying(comparison.cells, c)]
 
 
-def _shown(row: Mapping[Any, Any], column: str, unit: str) -> str:
-    value = row[_in(column, unit)]
-    return level(value) if column == "true_mi_nats" else setting(value)
+def _cell(row: Mapping[Any, Any], varying: Sequence[str], unit: str) -> dict[str, str]:
+    scored = row["score_evaluations"]
+    return {
+        **settings(row, varying, unit),
+        TRUTH: interval(row[f"true_mi_low_{unit}"], row[f"true_mi_high_{unit}"]),
+        "Bias": bias(row, unit),
+        BOUND_GAP: measured(row, "bound_gap", unit, sign=True),
+        CRITIC_GAP: measured(row, "critic_gap", unit, sign=True),
+        "Std": measured(row, "std", unit),
+        "RMSE": measured(row, "rmse", unit) + (f" {BEST}" if row["best"] else ""),
+        "Pairs scored": NOT_MEASURED if math.isnan(scored) else f"{scored:.2g}",
+        "s / 1000 steps": rounded(row["seconds_per_1000_steps"]),
+        "Failed": f"{row['failed']} of {row['runs']}",
+    }
 
 
-def _in(column: str, unit: str) -> str:
-    return column.replace("_nats", f"_{unit}")
-
-
-def _cell_row(row: dict[Any, Any], varying: Sequence[str], unit: str, has_truth: bool) -> list[str]:
-    def number(name: str, sign: bool = False) -> str:
-        return with_error(row[f"{name}_{unit}"], row[f"{name}_se_{unit}"], sign)
-
-    truth = interval(row[f"true_mi_low_{unit}"], row[f"true_mi_high_{unit}"])
-    return [
-        *(_shown(row, column, unit) for column in varying),
-        *[truth] * has_truth,
-        bias(row, unit),
-        number("bound_gap", sign=True),
-        number("critic_gap", sign=True),
-        number("std"),
-        number("rmse") + (f" {BEST}" if row["best"] else ""),
-        NOT_MEASURED if math.isnan(row["score_evaluations"]) else f"{row['score_evaluations']:.2g}",
-        rounded(row["seconds_per_1000_steps"]),
-        f"{row['failed']} of {row['runs']}",
-    ]
-
-
-def _pair_row(row: dict[Any, Any], varying: Sequence[str], unit: str) -> list[str]:
-    return [
-        *(_shown(row, column, unit) for column in varying),
-        row["a"],
-        row["b"],
-        str(row["seeds"]),
-        with_error(row[f"difference_{unit}"], row[f"difference_se_{unit}"], sign=True),
-        rounded(row[f"rmse_difference_{unit}"], sign=True),
-        f"{row['p']:.2g}",
-        f"{row['p_holm']:.2g}",
-        row["verdict"].removesuffix(f" {NEARER}"),
-    ]
+def _pair(row: Mapping[Any, Any], varying: Sequence[str], unit: str) -> dict[str, str]:
+    return {
+        **settings(row, varying, unit),
+        "a": row["a"],
+        "b": row["b"],
+        "Seeds": str(row["seeds"]),
+        "a - b": with_error(row[f"difference_{unit}"], row[f"difference_se_{unit}"], sign=True),
+        "RMSE a - b": rounded(row[f"rmse_difference_{unit}"], sign=True),
+        "p": f"{row['p']:.2g}",
+        "p (Holm)": f"{row['p_holm']:.2g}",
+        "Nearer the truth": row["winner"] if row["verdict"] == NEARER else row["verdict"],
+    }
 
 
 def _notes(comparison: Comparison, unit: str, best: str = BEST) -> list[str]:
-    cells = comparison.cells
-    notes = [
-        f"In {unit}. ± one standard error across seeds (of Std and RMSE by the jackknife); "
-        "bias = bound gap (of the exact critic) + critic gap.",
+    return [
+        f"In {unit}. ± one standard error across seeds (of Std and RMSE by the jackknife); {SPLIT_NOTE}.",
         f"{best}: smallest RMSE of its setting, or not significantly larger (paired sign-flip test, Holm, "
         f"{comparison.alpha:g}).",
+        *cell_notes(comparison.cells),
     ]
-    notes += truth_notes(cells)
-    if cells["saturated"].any():
-        notes.append(f"{SATURATED} the true MI is above the ceiling: no critic can read it at this n.")
-    return notes
 
 
 def _siunitx(value: float, error: float) -> str:

@@ -1,96 +1,64 @@
-"""The files that a grid leaves: its table in three forms, and its figures in two."""
+"""The files of a grid: its table in three forms, and its figures in two."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mibench.analysis.cells import CELL, in_unit, is_elsewhere, summarise
+from mibench.analysis.cells import CELL, in_unit, summarise
 from mibench.analysis.comparison import Comparison
 from mibench.analysis.representations import representations
-from mibench.errors import UsageError
-from mibench.registry import Registry
-from mibench.reports import comparison_tables, figures, tables
+from mibench.reports import comparison_tables, tables
+from mibench.reports.figures import ERROR_SPLIT, METRICS_VS_TRUE, figures_of, save, staircase
+from mibench.reports.figures.style import estimator_names, looks
 from mibench.reports.representation_tables import table as representations_table
 from mibench.reports.tables import Table
 from mibench.store.segments import Curve, Store
 
+Figures = Mapping[str, Callable[[], Figure]]
 
-def drawn(summary: pd.DataFrame, unit: str = "nats") -> dict[str, Figure]:
-    """Return the figures that a summary has enough for, by name."""
-    found = {
-        "bias_vs_n": figures.bias_vs_n(summary, unit),
-        "estimate_vs_true": figures.estimate_vs_true(summary, unit),
-    }
-    if figures.has_split(summary):
-        found["error_split"] = figures.error_split(summary, unit)
-    if summary["samples"].notna().any():
-        found["bias_vs_samples"] = figures.bias_vs_samples(summary, unit)
-    if summary["estimator"].nunique() > 1 and _has_levels(summary):
-        found["metrics_vs_true"] = figures.metrics_vs_true(summary, unit)
-    found |= figures.sweeps(summary, unit, _defaults)
-    against_probe = figures.estimate_vs_probe(summary, unit)
-    return found | ({"estimate_vs_probe": against_probe} if against_probe else {})
-
-
-def _has_levels(summary: pd.DataFrame) -> bool:
-    """Return whether there is something to be drawn against the true MI: not of encoders at one level."""
-    levels = summary.groupby(["task", "encoder"])["true_mi_nats"].nunique()
-    return not is_elsewhere(summary).any() or bool((levels > 1).any())
-
-
-def _defaults(kind: str, name: str) -> Mapping[str, object]:
-    """Return the options of a registered class at their defaults; none of one that is not installed here."""
-    from mibench import encoders, estimators, tasks  # reading results alone needs none of them
-
-    registries: dict[str, Registry[Any]] = {
-        "encoder": encoders.registry,
-        "estimator": estimators.registry,
-        "task": tasks.registry,
-    }
-    try:
-        kept = fields(registries[kind].load(name))
-    except (UsageError, ImportError, AttributeError):
-        return {}
-    return {field.name: field.default for field in kept}
+MANIFEST = ".mibench.json"
+"""The names of the files that each command wrote to a folder last: the only ones that are ever removed."""
 
 
 def write_tables(records: pd.DataFrame, folder: Path, unit: str = "nats") -> list[Path]:
     """Write a grid's tables as CSV, Markdown and LaTeX, and its figures as PNG and PDF; return the paths."""
-    summary = summarise(records)
+    summary, encoded = summarise(records), representations(records)
     texts = _three_forms("table", summary, tables.table(summary, unit), unit)
-    encoded = representations(records)
     if len(encoded):
-        shown = representations_table(encoded, unit)
-        texts |= _three_forms("representations", encoded, shown, unit)
-    return _write(folder, texts, drawn(summary, unit) | _staircases(records, Store(folder), unit))
+        texts |= _three_forms("representations", encoded, representations_table(encoded, unit), unit)
+    figures = {kind.name: partial(kind.draw, summary, unit) for kind in figures_of(summary)}
+    return _write("run", folder, texts, {**figures, **_staircases(records, Store(folder), unit)})
 
 
 def _three_forms(name: str, values: pd.DataFrame, shown: Table, unit: str) -> dict[str, str]:
     return {
-        f"{name}.csv": in_unit(values, unit).to_csv(index=False),
+        f"{name}.csv": _csv(values, unit),
         f"{name}.md": tables.markdown(shown),
         f"{name}.tex": tables.latex(shown),
     }
 
 
-def _staircases(records: pd.DataFrame, store: Store, unit: str) -> dict[str, Figure]:
+def _csv(values: pd.DataFrame, unit: str) -> str:
+    return in_unit(values.drop(columns="choices", errors="ignore"), unit).to_csv(index=False)
+
+
+def _staircases(records: pd.DataFrame, store: Store, unit: str) -> Figures:
     """Return the staircase of each setting that has stored curves."""
     settings = [column for column in CELL if column not in ("estimator", "true_mi_nats")]
+    looking = looks(estimator_names(records))
     found = {}
     for number, (_, group) in enumerate(records.groupby(settings, sort=False, dropna=False), start=1):
-        curves = _curves(group, store)
+        curves, first = _curves(group, store), group.iloc[0]
+        title = f"{first['task']}, {first['critic']}, n = {first['n']}, seed {group['seed'].min()}"
         if curves:
-            first = group.iloc[0]
-            title = f"{first['task']}, {first['critic']}, n = {first['n']}, seed {group['seed'].min()}"
-            found["staircase" if number == 1 else f"staircase_{number}"] = figures.staircase(
-                curves, None, unit, title
-            )
+            name = "staircase" if number == 1 else f"staircase_{number}"
+            found[name] = partial(staircase, curves, looking, None, unit, title)
     return found
 
 
@@ -98,34 +66,29 @@ def write_comparison(comparison: Comparison, folder: Path, unit: str = "nats") -
     """Write a comparison's tables and figures, and return the paths."""
     shown = [comparison_tables.cells_table(comparison, unit), comparison_tables.pairs_table(comparison, unit)]
     texts = {
-        "comparison.csv": in_unit(comparison.cells, unit).to_csv(index=False),
-        "pairs.csv": in_unit(comparison.pairs, unit).to_csv(index=False),
+        "comparison.csv": _csv(comparison.cells, unit),
+        "pairs.csv": _csv(comparison.pairs, unit),
         "comparison.md": "\n".join(map(tables.markdown, shown)),
         "comparison.tex": comparison_tables.latex(comparison, unit),
     }
-    drawn = {"metrics_vs_true": figures.metrics_vs_true(comparison.cells, unit)}
-    if figures.has_split(comparison.cells):
-        drawn["error_split"] = figures.error_split(comparison.cells, unit)
-    return _write(folder, texts, drawn)
+    kinds = [METRICS_VS_TRUE, *([ERROR_SPLIT] if ERROR_SPLIT.applies(comparison.cells) else [])]
+    figures = {kind.name: partial(kind.draw, comparison.cells, unit) for kind in kinds}
+    return _write("compare", folder, texts, figures)
 
 
 def write_reproduction(
     rows: pd.DataFrame, shown: Table, records: pd.DataFrame, folder: Path, title: str, unit: str = "nats"
 ) -> list[Path]:
     """Write ours beside the published numbers, and the staircase of each critic that has curves."""
-    texts = {
-        "reproduction.csv": in_unit(rows, unit).to_csv(index=False),
-        "reproduction.md": tables.markdown(shown),
-        "reproduction.tex": tables.latex(shown),
-    }
-    drawn = {}
+    looking = looks(estimator_names(records))
+    figures = {}
     for name, group in records.groupby("critic_name", sort=False):
         curves = _curves(group, Store(folder))
+        words = f"{title}, {name} critic, seed {int(group['seed'].min())}"
+        published = _published(rows[rows["critic_name"] == name])
         if curves:
-            told = f"{title}, {name} critic, seed {int(group['seed'].min())}"
-            published = _published(rows[rows["critic_name"] == name])
-            drawn[f"staircase_{name}"] = figures.staircase(curves, published, unit, told)
-    return _write(folder, texts, drawn)
+            figures[f"staircase_{name}"] = partial(staircase, curves, looking, published, unit, words)
+    return _write("reproduce", folder, _three_forms("reproduction", rows, shown, unit), figures)
 
 
 def _curves(records: pd.DataFrame, store: Store) -> dict[str, dict[float, Curve]]:
@@ -146,11 +109,35 @@ def _published(rows: pd.DataFrame) -> dict[str, dict[float, float]]:
     return found
 
 
-def _write(folder: Path, texts: Mapping[str, str], drawn: Mapping[str, Figure]) -> list[Path]:
+def _write(command: str, folder: Path, texts: Mapping[str, str], figures: Figures) -> list[Path]:
+    """Write the files of a command, and remove those of an earlier one of its grids that are none of them."""
     paths = []
     for name, text in texts.items():
         (folder / name).write_text(text, "utf-8")
         paths.append(folder / name)
-    for name, figure in drawn.items():
-        paths += figures.save(figure, folder / name)
+    for name, draw in figures.items():
+        paths += save(draw(), folder / name)
+    names = [path.name for path in paths]
+    before = _manifest(folder)
+    for name in set(before.get(command, [])) - set(names):
+        (folder / name).unlink(missing_ok=True)
+    # A file that two commands write is the last one's.
+    others = {other: [name for name in kept if name not in names] for other, kept in before.items()}
+    (folder / MANIFEST).write_text(json.dumps(others | {command: names}, indent=2) + "\n", "utf-8")
     return paths
+
+
+def _manifest(folder: Path) -> dict[str, list[str]]:
+    """Return the files in a folder that each command wrote; none that lies elsewhere, whatever it says."""
+    try:
+        written = json.loads((folder / MANIFEST).read_text("utf-8"))
+        return {str(command): [name for name in names if _is_own(name)] for command, names in written.items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
+
+
+def _is_own(name: object) -> bool:
+    return isinstance(name, str) and Path(name).name == name and Path(name).suffix in _SUFFIXES
+
+
+_SUFFIXES = (".csv", ".md", ".tex", ".png", ".pdf")

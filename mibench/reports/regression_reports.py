@@ -11,7 +11,7 @@ import pandas as pd
 
 from mibench.analysis.cells import CELL
 from mibench.analysis.regression import CANNOT_DETECT, Verdict
-from mibench.reports.tables import TITLES, Table, caption, rounded, setting, with_error
+from mibench.reports.tables import TITLES, Table, caption, is_varying, rounded, setting, with_error
 from mibench.store.record import to_json
 
 SCHEMA = 1
@@ -23,7 +23,7 @@ SUITE = "mibench check"
 def table(verdicts: Sequence[Verdict], notes: Sequence[str]) -> Table:
     """Return the cells and what is to be said of each; `notes` follow what every table says."""
     settings = pd.DataFrame([dict(verdict.cell.settings) for verdict in verdicts], columns=CELL)
-    varying = [name for name in CELL if name == "estimator" or settings[name].nunique(dropna=False) > 1]
+    varying = [name for name in CELL if name == "estimator" or is_varying(settings, name)]
     return Table(
         titles=[*(TITLES[name] for name in varying), "Baseline", "Now", "Change", "p (Holm)", "Verdict"],
         rows=[_row(verdict, varying) for verdict in verdicts],

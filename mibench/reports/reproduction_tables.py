@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
 from mibench.analysis.cells import in_unit
 from mibench.analysis.reproduction import DIFFERS
-from mibench.reports.tables import NOT_MEASURED, Table, caption, rounded, setting
+from mibench.reports.tables import NOT_MEASURED, Table, caption, rounded, setting, table_of
+
+_PUBLISHED = ("Published", "Ours - published", "Noise", "Verdict")
 
 
 def table(rows: pd.DataFrame, notes: list[str], unit: str = "nats") -> Table:
     """Return ours beside theirs."""
     has_published = rows["published_nats"].notna().any()
-    titles = ["critic", "estimator", "True MI", "Ours", "Std", "Seeds", "Exact critic"]
-    titles += ["Published", "Ours - published", "Noise", "Verdict"] if has_published else []
-    shown = []
-    for row in in_unit(rows, unit).to_dict("records"):
-        finished = row["runs"] - row["failed"]
-        words = [row["critic_name"], row["estimator"], setting(row[f"true_mi_{unit}"])]
-        words += [rounded(row[f"mean_{unit}"]), rounded(row[f"std_{unit}"]), str(finished)]
-        words.append(rounded(row[f"oracle_{unit}"]))
-        if has_published:
-            words += [rounded(row[f"published_{unit}"]), rounded(row[f"difference_{unit}"], sign=True)]
-            words += [rounded(row[f"noise_{unit}"]), row["verdict"] or NOT_MEASURED]
-        shown.append(words)
+    shown = [_row(row, unit) for row in in_unit(rows, unit).to_dict("records")]
     said = [f"In {unit}. Ours: mean over seeds; Std: standard deviation from seed to seed."]
     if has_published:
         said.append(
@@ -31,4 +25,21 @@ def table(rows: pd.DataFrame, notes: list[str], unit: str = "nats") -> Table:
             f"and the error of reading; '{DIFFERS}' lies outside it. One in twenty does so by chance; few "
             "seeds make the interval wide."
         )
-    return Table(titles, shown, caption(rows, ["estimator", "critic", "true_mi_nats"]), [*said, *notes])
+    without = () if has_published else _PUBLISHED
+    return table_of(shown, without, caption(rows, ["estimator", "critic", "true_mi_nats"]), [*said, *notes])
+
+
+def _row(row: Mapping[Any, Any], unit: str) -> dict[str, str]:
+    return {
+        "critic": row["critic_name"],
+        "estimator": row["estimator"],
+        "True MI": setting(row[f"true_mi_{unit}"]),
+        "Ours": rounded(row[f"mean_{unit}"]),
+        "Std": rounded(row[f"std_{unit}"]),
+        "Seeds": str(row["runs"] - row["failed"]),
+        "At exact ratio": rounded(row[f"oracle_{unit}"]),
+        "Published": rounded(row[f"published_{unit}"]),
+        "Ours - published": rounded(row[f"difference_{unit}"], sign=True),
+        "Noise": rounded(row[f"noise_{unit}"]),
+        "Verdict": row["verdict"] or NOT_MEASURED,
+    }

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from mibench.analysis.cells import CELL, in_unit, is_elsewhere
+from mibench.analysis.cells import CELL, FIT, in_unit, is_elsewhere
+from mibench.reports.latex import escape, tabular
+from mibench.reports.words import listed
 from mibench.store.record import NO_ENCODER
 
 SATURATED = "†"
@@ -21,14 +23,15 @@ TITLES = {column: column.replace("_", " ") for column in CELL} | {
     "lr": "learning rate",
 }
 TRUTH = "Truth"
-_ALWAYS = ("n", "true_mi_nats")
+BOUND_GAP, CRITIC_GAP = "= at exact ratio", "+ model, training"
+SPLIT_NOTE = "bias = error at the exact density ratio + error of the model and its training"
 
 
 @dataclass(frozen=True)
 class Table:
-    """A summary as it is shown: rounded, with errors beside values and marks for what must be said.
+    """A summary as it is shown: rounded, with errors beside values and marks that the notes explain.
 
-    Columns of the cell that do not vary stand in the caption, not in the table.
+    Columns of the cell that do not vary are in the caption, not in the table.
     """
 
     titles: list[str]
@@ -37,55 +40,65 @@ class Table:
     notes: list[str]
 
 
+def table_of(
+    rows: Sequence[Mapping[str, str]], without: Collection[str], caption: str, notes: list[str]
+) -> Table:
+    """Return a table from rows that have a text for each title, but for the titles `without`."""
+    titles = [title for title in (rows[0] if rows else ()) if title not in without]
+    return Table(titles, [[row[title] for title in titles] for row in rows], caption, notes)
+
+
 def table(summary: pd.DataFrame, unit: str = "nats") -> Table:
     """Return a summary as a table in `nats` or `bits`."""
-    varying = [column for column in CELL if column in _ALWAYS or summary[column].nunique(dropna=False) > 1]
-    shown = in_unit(summary, unit)
-    titles = [TITLES[column] for column in varying]
-    titles += [TRUTH] * bool(is_elsewhere(summary).any())
-    titles += ["Estimate", "Bias", *_SPLIT * _has_split(summary), "Ceiling"]
-    titles += ["Failed"] * bool(summary["failed"].any())
-    rows = [_row(row, varying, unit, titles) for row in shown.to_dict("records")]
-    return Table(
-        titles=titles,
-        rows=rows,
-        caption=caption(summary, varying),
-        notes=_notes(summary, unit),
-    )
+    varying = [column for column in CELL if column in ("n", "true_mi_nats") or is_varying(summary, column)]
+    # Where nothing finished, the density ratio could have been known.
+    has_split = bool(summary["oracle_nats"].notna().any() or summary["mean_nats"].isna().all())
+    without = [] if has_split else [BOUND_GAP, CRITIC_GAP]
+    without += [] if is_elsewhere(summary).any() else [TRUTH]
+    without += [] if summary["failed"].any() else ["Failed"]
+    rows = [_row(row, varying, unit) for row in in_unit(summary, unit).to_dict("records")]
+    return table_of(rows, without, caption(summary, varying), _notes(summary, unit, has_split))
 
 
-_SPLIT = ("= bound gap", "+ critic gap")
+def is_varying(cells: pd.DataFrame, column: str) -> bool:
+    """Return whether a setting has several values: of how models are trained, among those that are."""
+    return bool(cells[column].nunique(dropna=column in FIT[1:]) > 1)
 
 
-def _has_split(summary: pd.DataFrame) -> bool:
-    """Return whether some exact critic is known; where nothing finished, it could have been."""
-    return bool(summary["oracle_nats"].notna().any() or summary["mean_nats"].isna().all())
+def settings(row: Mapping[Any, Any], columns: Sequence[str], unit: str) -> dict[str, str]:
+    """Return the settings of a cell as tables show them, by their titles."""
+    return {
+        TITLES[column]: level(row[f"true_mi_{unit}"]) if column == "true_mi_nats" else setting(row[column])
+        for column in columns
+    }
 
 
 def caption(summary: pd.DataFrame, varying: Sequence[str]) -> str:
     """Return in words the settings that all cells share."""
-    first = summary.iloc[0]
-    fixed = [column for column in CELL if column not in varying and pd.notna(first[column])]
-    if first["encoder"] == NO_ENCODER and "encoder" in fixed:
-        fixed.remove("encoder")  # as it was before there were any
-    return ", ".join(f"{TITLES[column]} {setting(first[column])}" for column in fixed)
+    fixed = [column for column in CELL if column not in varying and summary[column].notna().any()]
+    values = {column: summary[column].dropna().iloc[0] for column in fixed}
+    # "none" is the default encoder and is left out.
+    shown = {column: value for column, value in values.items() if (column, value) != ("encoder", NO_ENCODER)}
+    return ", ".join(f"{TITLES[column]} {setting(value)}" for column, value in shown.items())
 
 
-def _row(row: dict[Any, Any], varying: Sequence[str], unit: str, titles: list[str]) -> list[str]:
-    def number(column: str) -> float:
-        return float(row[f"{column}_{unit}"])
+def _row(row: Mapping[Any, Any], varying: Sequence[str], unit: str) -> dict[str, str]:
+    ceiling = row[f"ceiling_{unit}"]
+    return {
+        **settings(row, varying, unit),
+        TRUTH: interval(row[f"true_mi_low_{unit}"], row[f"true_mi_high_{unit}"]),
+        "Estimate": rounded(row[f"mean_{unit}"]),
+        "Bias": bias(row, unit),
+        BOUND_GAP: measured(row, "bound_gap", unit, sign=True),
+        CRITIC_GAP: measured(row, "critic_gap", unit, sign=True),
+        "Ceiling": "none" if math.isnan(ceiling) else rounded(ceiling),
+        "Failed": f"{row['failed']} of {row['runs']}" if row["failed"] else "0",
+    }
 
-    names = (column.replace("_nats", f"_{unit}") for column in varying)
-    cells = [level(row[name]) if name.startswith("true_mi") else setting(row[name]) for name in names]
-    cells += [interval(number("true_mi_low"), number("true_mi_high"))] * (TRUTH in titles)
-    cells += [rounded(number("mean")), bias(row, unit)]
-    if _SPLIT[0] in titles:
-        gaps = ((number(gap), number(f"{gap}_se")) for gap in ("bound_gap", "critic_gap"))
-        cells += [with_error(gap, error, sign=True) for gap, error in gaps]
-    cells.append(rounded(number("ceiling")) if not math.isnan(number("ceiling")) else "none")
-    if "Failed" in titles:
-        cells.append(f"{row['failed']} of {row['runs']}" if row["failed"] else "0")
-    return cells
+
+def measured(row: Mapping[Any, Any], name: str, unit: str, sign: bool = False) -> str:
+    """Return what was measured of a cell with its standard error."""
+    return with_error(row[f"{name}_{unit}"], row[f"{name}_se_{unit}"], sign)
 
 
 def interval(low: float, high: float) -> str:
@@ -96,18 +109,16 @@ def interval(low: float, high: float) -> str:
 
 def bias(row: Mapping[Any, Any], unit: str) -> str:
     """Return the bias of a cell with its error, or that it is inside the interval, and if it is saturated."""
-    low, high = float(row[f"true_mi_low_{unit}"]), float(row[f"true_mi_high_{unit}"])
-    value, error = float(row[f"bias_{unit}"]), float(row[f"bias_se_{unit}"])
+    is_inside = row[f"true_mi_low_{unit}"] < row[f"true_mi_high_{unit}"] and row[f"bias_{unit}"] == 0
     mark = f" {SATURATED}" if row["saturated"] else ""
-    is_inside = low < high and value == 0
-    return (INSIDE if is_inside else with_error(value, error, sign=True)) + mark
+    return (INSIDE if is_inside else measured(row, "bias", unit, sign=True)) + mark
 
 
 def setting(value: object) -> str:
-    """Return a setting as tables show it."""
-    if isinstance(value, float):
-        return NOT_MEASURED if math.isnan(value) else f"{value:.10g}"
-    return str(value)
+    """Return a setting as tables show it; a dash where it has no meaning."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return NOT_MEASURED
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
 def level(value: float) -> str:
@@ -115,43 +126,47 @@ def level(value: float) -> str:
     return setting(round(value, 3))
 
 
-def _notes(summary: pd.DataFrame, unit: str) -> list[str]:
-    split = "; bias = bound gap (of the exact critic) + critic gap" * _has_split(summary)
-    notes = [f"In {unit}. ± one standard error across seeds{split}."]
+def _notes(summary: pd.DataFrame, unit: str, has_split: bool) -> list[str]:
+    notes = [f"In {unit}. ± one standard error across seeds{f'; {SPLIT_NOTE}' if has_split else ''}."]
     if (summary["runs"] - summary["failed"] == 1).any():
-        notes.append("Where a single run finished, ± is the error of its read-out alone.")
-    notes += truth_notes(summary)
-    if summary["saturated"].any():
-        notes.append(f"{SATURATED} the true MI is above the ceiling: no critic can read it at this n.")
-        notes += _ceilings_part(summary, unit)
+        notes.append("Where a single run finished, ± is the error of its batches alone.")
+    notes += cell_notes(summary)
+    notes += _ceilings_part(summary, unit)
     failed, runs = int(summary["failed"].sum()), int(summary["runs"].sum())
     if failed:
-        notes.append(f"{failed} of {runs} runs failed and are in no mean.")
+        notes.append(f"{failed} of {runs} runs failed and are excluded from the means.")
     return notes
 
 
 def _ceilings_part(summary: pd.DataFrame, unit: str) -> list[str]:
-    """Say how much of the bias the ceilings explain, where no exact critic says how much the bound does."""
+    """Say how much of the bias is explained by ceilings, where the exact ratio is not known."""
     shown = in_unit(summary[summary["saturated"] & summary["oracle_nats"].isna()], unit)
     if shown.empty:
         return []
     part = shown[f"true_mi_low_{unit}"] - shown[f"ceiling_{unit}"]
-    least, most = rounded(float(part.min())), rounded(float(part.max()))
-    much = least if least == most else f"{least} to {most}"
-    return [f"There at least {much} {unit} of the bias are the ceiling's: the truth's lower end less it."]
+    much = " to ".join(dict.fromkeys((rounded(float(part.min())), rounded(float(part.max())))))
+    return [f"In saturated cells the ceiling accounts for at least {much} {unit} of the bias."]
 
 
-def truth_notes(summary: pd.DataFrame) -> list[str]:
-    """Say what the truth and the bias are where critics saw representations, and where there is no split."""
+def cell_notes(summary: pd.DataFrame) -> list[str]:
+    """Explain the truth, the split of the error, the direction of bounds and the marks of some cells."""
     notes = []
     if is_elsewhere(summary).any():
         notes.append(
             f"{TRUTH}: of the representation, mean over seeds; True MI: of the task. Where it is an "
             "interval that holds the truth, the bias is the distance from its nearer end, 0 inside."
         )
-    finished = summary["mean_nats"].notna()
-    if (finished & summary["oracle_nats"].isna()).any():
-        notes.append("Where there is no bound gap, the exact critic of the representation is not known.")
+    split = summary["oracle_nats"].notna()
+    if (summary["mean_nats"].notna() & ~split).any():
+        notes.append("Where the bias is not split, the exact density ratio is not known.")
+    best = summary[split & (summary["oracle_is_best"] == True)]["estimator"].unique()  # noqa: E712
+    if len(best):
+        notes.append(f"No model does better, in expectation, than the exact ratio: {listed(best)}.")
+    upper = summary[summary["bound"] == "upper"]["estimator"].unique()
+    if len(upper):
+        notes.append(f"Upper bound, if q is exact: {listed(upper)}.")
+    if summary["saturated"].any():
+        notes.append(f"{SATURATED} the true MI is above the ceiling: no model can reach it at this n.")
     return notes
 
 
@@ -166,9 +181,7 @@ def rounded(value: float, sign: bool = False) -> str:
 
 def with_error(value: float, error: float, sign: bool = False) -> str:
     """Return a number with its standard error."""
-    if math.isnan(value):
-        return NOT_MEASURED
-    return f"{rounded(value, sign)} ±{rounded(error)}"
+    return NOT_MEASURED if math.isnan(value) else f"{rounded(value, sign)} ±{rounded(error)}"
 
 
 def markdown(shown: Table) -> str:
@@ -188,32 +201,7 @@ def markdown(shown: Table) -> str:
 
 def latex(shown: Table) -> str:
     r"""Return the table in LaTeX with booktabs' rules (needs \usepackage{booktabs})."""
-    body = "\n".join(f"{' & '.join(map(tex, row))} \\\\" for row in shown.rows)
-    notes = " ".join(tex(note) for note in (f"{shown.caption}." if shown.caption else "", *shown.notes))
-    return (
-        "\\begin{table}\n\\centering\n"
-        f"\\caption{{{notes.strip()}}}\n"
-        f"\\begin{{tabular}}{{l{'r' * (len(shown.titles) - 1)}}}\n\\toprule\n"
-        f"{' & '.join(map(tex, shown.titles))} \\\\\n\\midrule\n"
-        f"{body}\n\\bottomrule\n\\end{{tabular}}\n\\end{{table}}\n"
-    )
-
-
-_TEX = str.maketrans(
-    {
-        "_": r"\_",
-        "%": r"\%",
-        "&": r"\&",
-        "#": r"\#",
-        "±": r"$\pm$",
-        "†": r"$^\dagger$",
-        "–": "--",
-    }
-)
-
-
-def tex(text: str) -> str:
-    """Return a text as LaTeX shows it."""
-    if text[:1] in "+-" and text[1:2].isdigit():
-        text = f"${text[0]}${text[1:]}"
-    return text.translate(_TEX)
+    lines = [" & ".join(map(escape, row)) for row in shown.rows]
+    columns = "l" + "r" * (len(shown.titles) - 1)
+    fixed = f"{shown.caption}." if shown.caption else ""
+    return tabular(list(map(escape, shown.titles)), lines, columns, [fixed, *shown.notes])

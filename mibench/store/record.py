@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from functools import cache
+from pathlib import Path
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 import pandas as pd
 
-SCHEMA = 3
+SCHEMA = 4
 """Raised when a record's fields change; older ones are upgraded on reading, newer ones refused."""
 
 NO_ENCODER = "none"
@@ -19,35 +23,46 @@ NO_ENCODER = "none"
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of one run. All information is in nats; what a failed run did not measure is None.
+    """What is known of one run. All information is in nats; what was not measured or has no meaning is None.
 
-    `true_mi_nats` is that of the task. Where an encoder stands between the task and the critic, that of the
-    representation lies between `true_mi_low_nats` and `true_mi_high_nats`; without one both are the task's.
+    `true_mi_nats` is that of the task. Where an encoder stands between the task and the estimator, that of
+    the representation lies between `true_mi_low_nats` and `true_mi_high_nats`; without one both are the
+    task's.
 
-    The error of a run splits into `oracle - true_mi` (the bound at this n: no critic can do better) and
-    `estimate - oracle` (this critic and its training), each with a sampling error.
+    The error of a run splits into `oracle - true_mi` (the estimator itself at this n, at the exact density
+    ratio) and `estimate - oracle` (this model and its training), each with a sampling error.
 
     Attributes:
         key: sha256 of the run's identity.
-        training: sha256 of what its training depends on: records that have the same one are read-outs of the
-            same critic, which was trained once. `objective` is what it was trained by.
+        choices: by kind ("estimator", "task", "encoder", "critic", "protocol") the name and all options of
+            what was run, `{"name": ..., "options": {...}}`, or None where there is none. The labels in the
+            fields of those names are for reading. Records of older schemas lack the options that labels do
+            not show.
+        training: sha256 of what its training depends on: records that have the same one are read from the
+            same model, which was trained once. `objective` is what it was trained by. Both are None, as are
+            `critic, steps, lr, schedule, precision`, for estimators that train nothing.
+        bound: "lower" or "upper" where the estimator bounds the MI (its docstring says in what sense).
+        oracle_is_best: whether no model can do better, in expectation, than the value at the exact ratio.
+        truth, truth_confidence: how the truth is known ("closed form"), and at what confidence.
         protocol: `stream`, `staircase` or `samples`; `samples` is the size of the data set in the last.
-        estimate_nats, estimate_se_nats: mean over the read-out batches, and its standard error.
+        estimate_nats, estimate_se_nats: mean over the batches that were read, and its standard error; a
+            single reading of all rows has none.
         batch_std_nats: standard deviation of a single batch's value; `batches` of them were read.
-        oracle_nats, oracle_se_nats: the same read-out on the same batches with the exact critic; None where
-            the density ratio of a representation is not known.
+        oracle_nats, oracle_se_nats: the same reading of the same batches at the exact density ratio; None
+            where that is not known.
         log_ratio_rmse_nats: root mean square error of the learned log density ratio on joint samples, and
             `log_partition_nats` the log of E_Q of the learned ratio, 0 where it is normalised (Z = 1).
         alignment, uniformity, effective_rank, probe_accuracy: of the representation, on data that its encoder
-            never met; `encoder_nats` is what the recipe itself reads there, and `encoder_ceiling_nats` the
+            has not seen; `encoder_nats` is what the recipe itself reads there, and `encoder_ceiling_nats` the
             most that it can read.
         critic_gap_se_nats: standard error of estimate - oracle, from the differences batch by batch.
-        train_nats, validation_nats: the read-out on those parts of the data set, and `best_step` the step at
-            which the critic stood that was read, under the protocol `samples`.
-        ceiling_nats: the largest value that the read-out can return at this n.
+        train_nats, validation_nats: the estimate on those parts of the data set, and `best_step` the step at
+            which the model stood that was read, under the protocol `samples`.
+        ceiling_nats: the largest value that the estimator can return at this n.
         saturated: the true information (of a representation, the lower end) is above the ceiling.
         status: `ok`, `diverged` or `failed`; `message` says why.
-        wall_s: the run's share of its pack's time.
+        wall_s: the run's share of its pack's time; `training_s`, the share of its whole training with all
+            that was read from it, which does not depend on how many estimators shared that training.
         finished_at: UTC, ISO 8601.
     """
 
@@ -55,12 +70,16 @@ class Record:
     training: str | None
     objective: str | None
     estimator: str
+    bound: str | None
+    oracle_is_best: bool | None
     task: str
     dim_x: int
     dim_y: int
     true_mi_nats: float
     true_mi_low_nats: float | None
     true_mi_high_nats: float | None
+    truth: str | None
+    truth_confidence: float | None
     encoder: str
     n: int
     critic: str | None
@@ -71,6 +90,7 @@ class Record:
     schedule: str | None
     precision: str | None
     seed: int
+    choices: dict[str, Any]
     estimate_nats: float | None
     estimate_se_nats: float | None
     batch_std_nats: float | None
@@ -94,6 +114,7 @@ class Record:
     status: str
     message: str
     wall_s: float
+    training_s: float | None
     device: str
     version: str
     finished_at: str
@@ -101,7 +122,13 @@ class Record:
 
 FIELDS: tuple[str, ...] = tuple(field.name for field in fields(Record))
 STATUSES = ("ok", "diverged", "failed")
-_NUMBERS_OR_NONE = [field.name for field in fields(Record) if field.type in ("float | None", "int | None")]
+BOUNDS = ("lower", "upper", None)
+KINDS = ("estimator", "task", "encoder", "critic", "protocol")
+_TYPES = {
+    name: get_args(hint) or (hint,) for name, hint in get_type_hints(Record).items() if name != "choices"
+}
+_WHOLE = {name for name, types in _TYPES.items() if int in types}
+_FLOATS = [name for name, types in _TYPES.items() if NoneType in types and {int, float} & set(types)]
 _MEASURED = ("true_mi_low_nats", "true_mi_high_nats", "estimate_nats")
 
 
@@ -119,29 +146,64 @@ def from_line(line: str) -> Record:
 
     Raises:
         NewerSchemaError: the line says that it has a newer schema.
-        ValueError: it is no record.
+        ValueError: it is not a record.
     """
-    values = json.loads(line, parse_constant=_no_number)
+    values = json.loads(line, parse_constant=_not_a_number)
     if not isinstance(values, dict) or not isinstance(values.get("schema"), int):
-        raise ValueError("no record")
+        raise ValueError("not a record")
     schema = values.pop("schema")
     if schema > SCHEMA:
-        raise NewerSchemaError("newer schema")
-    if schema == 1:
-        values = _from_schema_1(values)
-    if schema <= 2:
-        values = _from_schema_2(values)
+        raise NewerSchemaError(f"its schema is {schema}, and this version reads up to {SCHEMA}")
+    for old, upgrade in _UPGRADES.items():
+        if schema <= old:
+            values = upgrade(values)
     if set(values) != set(FIELDS):
         raise ValueError("a record with other fields")
-    for field in fields(Record):
-        if type(values[field.name]).__name__ not in _type_names(field.type):
-            raise ValueError(f"{field.name} cannot be {values[field.name]!r}")
-    record = Record(**values)
+    for name, types in _TYPES.items():
+        if not _is_one(values[name], types):
+            raise ValueError(f"{name} cannot be {values[name]!r}")
+    if not _are_choices(values["choices"], values):
+        raise ValueError(f"choices cannot be {values['choices']!r}")
+    # A lone surrogate can be written in JSON but in no file of text.
+    texts = {name: value for name, value in values.items() if isinstance(value, str)}
+    record = Record(
+        **values | {name: text.encode("utf-8", "replace").decode() for name, text in texts.items()}
+    )
     if record.status not in STATUSES:
         raise ValueError(f"status cannot be {record.status!r}")
+    if record.bound not in BOUNDS:
+        raise ValueError(f"bound cannot be {record.bound!r}")
     if record.status == "ok" and None in (getattr(record, name) for name in _MEASURED):
         raise ValueError("a finished run without its result")
     return record
+
+
+def _is_one(value: object, types: tuple[Any, ...]) -> bool:
+    """Return whether a JSON value is of one of some types: a whole float is an int there, and 1e999 inf."""
+    if type(value) is int:
+        return (int in types or float in types) and abs(value) < 2**63
+    return type(value) in types and not (isinstance(value, float) and math.isinf(value))
+
+
+def _are_choices(value: Any, labels: Mapping[str, Any]) -> bool:  # noqa: ANN401 - any JSON value
+    """Return whether a JSON value has a choice for each kind that has a label."""
+    if not isinstance(value, dict) or value.keys() != set(KINDS):
+        return False
+    nothing = {"critic": None, "encoder": NO_ENCODER}
+    return all(
+        choice is None if kind in nothing and labels[kind] == nothing[kind] else _is_choice(choice)
+        for kind, choice in value.items()
+    )
+
+
+def _is_choice(value: Any) -> bool:  # noqa: ANN401 - any JSON value
+    return (
+        isinstance(value, dict)
+        and value.keys() == {"name", "options"}
+        and isinstance(value["name"], str)
+        and isinstance(value["options"], dict)
+        and all(_is_one(option, (str, int, float, bool, NoneType)) for option in value["options"].values())
+    )
 
 
 def _from_schema_1(values: dict[str, Any]) -> dict[str, Any]:
@@ -165,28 +227,74 @@ _SINCE_SCHEMA_3 = (
 def _from_schema_2(values: dict[str, Any]) -> dict[str, Any]:
     """Return a record of the time when there were no encoders and every truth was a number."""
     truth = dict.fromkeys(("true_mi_low_nats", "true_mi_high_nats"), values.get("true_mi_nats"))
-    return values | truth | dict.fromkeys(_SINCE_SCHEMA_3) | {"encoder": "none"}
+    return values | truth | dict.fromkeys(_SINCE_SCHEMA_3) | {"encoder": NO_ENCODER}
 
 
-def _type_names(annotation: object) -> list[str]:
-    """Return the names of the types that JSON may have for an annotation: a whole float is an int there."""
-    return str(annotation).replace("float", "float int").replace("None", "NoneType").split()
+_SINCE_SCHEMA_4 = ("bound", "oracle_is_best", "truth", "truth_confidence", "training_s")
 
 
-def _no_number(word: str) -> float:
-    raise ValueError(f"{word} is no number")
+def _from_schema_3(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a record of the time when names and options were known from labels alone."""
+    labels = {kind: str(values.get(kind)) for kind in KINDS}
+    choices = {
+        kind: None if kind == "encoder" and label == NO_ENCODER else _choice(kind, label)
+        for kind, label in labels.items()
+    }
+    return values | dict.fromkeys(_SINCE_SCHEMA_4) | {"choices": choices}
+
+
+_UPGRADES = {1: _from_schema_1, 2: _from_schema_2, 3: _from_schema_3}
+
+
+@cache
+def _options_of_schema_3() -> dict[str, dict[str, dict[str, Any]]]:
+    """Return the defaults at that time of the options that labels show where they differ from them."""
+    found: dict[str, Any] = json.loads(
+        Path(__file__).with_name("options_of_schema_3.json").read_text("utf-8")
+    )
+    return found
+
+
+def _choice(kind: str, label: str) -> dict[str, Any]:
+    """Return the name and options of a label such as `nce[k=5]`."""
+    name, _, rest = label.partition("[")
+    parts = (part.partition("=") for part in rest.removesuffix("]").split(",") if "=" in part)
+    given = {key: _value(text) for key, _, text in parts}
+    return {"name": name, "options": _options_of_schema_3()[kind].get(name, {}) | given}
+
+
+def _value(text: str) -> str | int | float | bool | None:
+    """Return the value of an option from its text in a label."""
+    words = {"none": None, "true": True, "false": False}
+    if text in words:
+        return words[text]
+    for kind in (int, float):
+        with suppress(ValueError):
+            if math.isfinite(number := kind(text)):
+                return number
+    return text
+
+
+def _not_a_number(word: str) -> float:
+    raise ValueError(f"{word} is not a number")
 
 
 def to_frame(records: Iterable[Record]) -> pd.DataFrame:
-    """Return records as a table, a column a field; what was not measured is NaN."""
-    frame = pd.DataFrame([asdict(record) for record in records], columns=list(FIELDS))
-    return frame.astype(dict.fromkeys(_NUMBERS_OR_NONE, float) | {"saturated": bool})
+    """Return records as a table with one column per field; what was not measured is NaN."""
+    # Not asdict, which copies the choices.
+    rows = [[getattr(record, name) for name in FIELDS] for record in records]
+    frame = pd.DataFrame(rows, columns=list(FIELDS))
+    frame = frame.astype(dict.fromkeys(_FLOATS, float) | {"saturated": bool})
+    return frame.astype({"steps": int}) if frame["steps"].notna().all() else frame
 
 
 def to_json(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return a table's rows as JSON values, with null for NaN."""
-    return [{str(key): _json_value(value) for key, value in row.items()} for row in frame.to_dict("records")]
+    rows = frame.to_dict("records")
+    return [{str(key): _json_value(str(key), value) for key, value in row.items()} for row in rows]
 
 
-def _json_value(value: Any) -> Any:  # noqa: ANN401 - whatever a cell holds
-    return None if isinstance(value, float) and math.isnan(value) else value
+def _json_value(name: str, value: Any) -> Any:  # noqa: ANN401 - any value of a cell
+    if isinstance(value, float):
+        return None if math.isnan(value) else int(value) if name in _WHOLE else value
+    return value

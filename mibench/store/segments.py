@@ -3,17 +3,19 @@
     OUT/records/20260102T030405-4711-9f2c.jsonl
     OUT/curves/<key of the run>.npy
 
-A process appends to a segment of its own and never to another's, one `write` and `fsync` a record, so no
+A process appends to a segment of its own and never to another's, one `write` and `fsync` per record, so no
 locks are needed and a record that was cut short by a crash can only be the last line of its file.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import time
 import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,6 +27,8 @@ from mibench.errors import StoreError, StoreWarning
 from mibench.store.record import NewerSchemaError, Record, from_line, to_line
 
 Curve = NDArray[np.float32]
+
+_KEY = re.compile("[0-9a-f]{64}")
 
 AGREEMENT_NATS = 0.1
 """Two results of one key differ by less, unless something is wrong: they share data and initial weights."""
@@ -64,6 +68,8 @@ class Store:
 
     def curve(self, key: str) -> Curve | None:
         """Return the values, step by step, that were stored beside a record; None where there are none."""
+        if not _KEY.fullmatch(key):
+            return None  # the key of someone else's record may be no name of a file
         path = self.folder / "curves" / f"{key}.npy"
         if not path.is_file():
             return None
@@ -162,9 +168,12 @@ def _read(path: Path) -> list[Record]:
     for number, line in enumerate(lines, start=1):
         try:
             records.append(from_line(line.decode()))
-        except NewerSchemaError:
-            raise _newer(path, number) from None
-        except (ValueError, TypeError) as error:
+        except NewerSchemaError as error:
+            raise StoreError(
+                f"{path}, line {number}, was written by a newer version of mibench: {error}.",
+                "Upgrade mibench, or give another --out folder.",
+            ) from None
+        except (ValueError, TypeError, RecursionError) as error:
             if number < len(lines):
                 raise StoreError(
                     f"{path}, line {number}, is damaged: {error}.",
@@ -172,13 +181,6 @@ def _read(path: Path) -> list[Record]:
                 ) from error
             _warn_of_torn_line(path, number)
     return records
-
-
-def _newer(path: Path, number: int) -> StoreError:
-    return StoreError(
-        f"{path}, line {number}, was written by a newer version of mibench.",
-        "Upgrade mibench, or give another --out folder.",
-    )
 
 
 def _warn_of_torn_line(path: Path, number: int) -> None:
@@ -215,8 +217,15 @@ def _rank(record: Record) -> tuple[bool, str]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a new file's name survive a crash of the machine, where the system can."""
-    if os.name == "posix":
+    """Make a new file's name survive a crash of the machine, where the system can.
+
+    A folder that may be entered but not read cannot be opened, and some file systems cannot sync folders.
+    """
+    if os.name != "posix":
+        return
+    with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
-        os.fsync(handle)
-        os.close(handle)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

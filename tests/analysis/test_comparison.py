@@ -1,16 +1,18 @@
 """Comparisons with a known outcome: paired differences, the best estimator, and too few seeds to tell."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from records import failed, record
+from records import UNTRAINED, failed, record
 from scipy import stats
 
+import mibench
 from mibench.analysis.cells import summarise
 from mibench.analysis.comparison import CANNOT_TELL, compare
-from mibench.reports import comparison_tables, figures
-from mibench.reports.figures.style import FAMILIES, MARKERS, looks
+from mibench.reports import comparison_tables, figures, tables
+from mibench.reports.figures.style import BUILT_IN, looks
 from mibench.store.record import to_frame
 
 SEEDS = 12
@@ -44,12 +46,12 @@ def test_pairs_are_compared_seed_by_seed():
     squares = (a - 4) ** 2 - (b - 4) ** 2
     test = stats.permutation_test((squares,), np.mean, permutation_type="samples", n_resamples=np.inf)
     assert row["p"] == pytest.approx(test.pvalue)
-    assert row["verdict"] == "b nearer"
+    assert (row["verdict"], row["winner"]) == ("nearer", "b")
 
 
 def test_nearer_means_nearer_the_truth_and_not_larger():
     over = compare(to_frame(records({"low": -0.1, "high": 0.5}))).pairs.iloc[0]
-    assert over["verdict"] == "low nearer"
+    assert over["winner"] == "low"
     assert over["difference_nats"] < 0
     assert over["rmse_difference_nats"] < 0
 
@@ -70,8 +72,42 @@ def test_with_too_few_seeds_nothing_can_be_told_and_how_many_would_do_is_said():
     assert few.seeds_needed == math.ceil(1 + math.log2(3 / 0.05)) == 7
     told = compare(to_frame(records({"a": -0.5, "b": -0.1, "c": 0.3}, seeds=few.seeds_needed)))
     assert CANNOT_TELL not in set(told.pairs["verdict"])
-    notes = " ".join(comparison_tables.pairs_table(few).notes)
-    assert "7 seeds would do" in notes
+    assert "7 seeds are needed" in " ".join(comparison_tables.pairs_table(few).notes)
+
+
+def test_what_no_number_of_seeds_can_tell_is_said():
+    many = [
+        row
+        for level in np.linspace(1, 9, 30)
+        for row in records({"a": -0.5, "b": -0.1}, level=float(level), seeds=2)
+    ]
+    comparison = compare(to_frame(many), alpha=1e-5)
+    assert comparison.seeds_needed is None
+    assert "no number of seeds suffices" in " ".join(comparison_tables.pairs_table(comparison).notes)
+
+
+def test_estimators_that_train_nothing_or_another_model_are_compared_on_the_same_data():
+    trained = records({"a": -0.5, "b": -0.1})
+    joint = [replace(row, key=f"joint {row.key}", critic="joint") for row in trained]
+    other = records({"ba": -0.3})
+    other = [replace(row, critic="gaussian-mlp", steps=500) for row in other]
+    untrained = [replace(row, **UNTRAINED) for row in records({"ksg": 0.05, "cca": -0.4})]
+    comparison = compare(to_frame([*trained, *joint, *other, *untrained]))
+    pairs = comparison.pairs
+    both = [("a", "b"), *((name, rest) for name in "ab" for rest in ("ba", "ksg", "cca"))]
+    one = [("ba", "ksg"), ("ba", "cca"), ("ksg", "cca")]
+    assert sorted(zip(pairs["a"], pairs["b"], strict=True)) == sorted([*both, *both, *one])
+    assert (pairs["seeds"] == SEEDS).all()
+    shared = pairs.set_index(["a", "b"])["critic"]
+    assert set(shared["a", "b"]) == {"separable", "joint"}
+    assert shared[["a"]].drop("b", level=1).isna().all()
+    cells = comparison.cells.set_index("estimator")
+    assert list(cells.index) == ["a", "b", "ba", "ksg", "cca", "a", "b"]
+    assert cells.loc["ksg", "best"]
+    assert not cells.loc["cca", "best"]
+    assert math.isnan(cells.loc["ksg", "seconds_per_1000_steps"])
+    shown = comparison_tables.cells_table(comparison)
+    assert [row[shown.titles.index("critic")] for row in shown.rows][3] == "–"
 
 
 def test_holm_is_over_the_whole_table():
@@ -90,7 +126,7 @@ def test_a_table_of_equals_rarely_has_a_difference():
             for name in "abcd"
             for seed in range(9)
         ]
-        alarms += compare(to_frame(rows)).pairs["verdict"].str.endswith("nearer").any()
+        alarms += compare(to_frame(rows)).pairs["winner"].notna().any()
     assert alarms <= 5 + 2 * math.sqrt(5)
 
 
@@ -111,14 +147,26 @@ def test_cost_is_of_one_run():
     assert list(cells["seconds_per_1000_steps"]) == [1.0, 1.0]
 
 
-def test_cost_is_of_a_whole_training_however_many_read_it_out():
+def test_cost_is_of_a_whole_training_whatever_else_is_compared():
     rows = [
-        record(f"{name}{level}", estimator=name, training="t", true_mi_nats=level, wall_s=0.5)
+        record(f"{name}{level}", estimator=name, training="t", true_mi_nats=level, wall_s=0.5, training_s=2.0)
         for name in ("js", "smile")
         for level in (2.0, 4.0)
     ]
-    cells = compare(to_frame(rows)).cells
-    assert set(cells["seconds_per_1000_steps"]) == {2.0}
+    for shown in (rows, rows[:2], rows[:1]):
+        assert set(compare(to_frame(shown)).cells["seconds_per_1000_steps"]) == {2.0}
+    old = [replace(row, training_s=None) for row in rows]  # the sum of the shares that are there
+    assert set(compare(to_frame(old)).cells["seconds_per_1000_steps"]) == {2.0}
+
+
+def test_the_time_of_a_training_is_stored_whole_in_each_of_its_records():
+    small = {"dim": 2, "mi": 0.5, "n": 4, "steps": 3, "seeds": 1, "device": "cpu"}
+    frame = mibench.run(["js", "smile", "nwj"], **small).set_index("estimator")
+    assert frame.loc["js", "training_s"] == frame.loc["smile", "training_s"] == 2 * frame.loc["js", "wall_s"]
+    assert frame.loc["nwj", "training_s"] == frame.loc["nwj", "wall_s"]
+
+
+def test_cost_is_not_known_on_samples():
     on_samples = [record(name, estimator=name, protocol="samples", samples=100) for name in "ab"]
     assert compare(to_frame(on_samples)).cells["score_evaluations"].isna().all()
 
@@ -159,25 +207,94 @@ def test_tables_and_latex_show_every_cell():
     assert f"{bias:.3f}({round(1000 * error)})" in latex
 
 
-def test_an_estimator_looks_the_same_whatever_else_is_drawn():
-    alone, among = looks(["nwj"]), looks(["infonce", "nwj", "smile[tau=1]", "smile", "my_own"])
+def named(*labels):
+    return {label: label.partition("[")[0] for label in labels}
+
+
+def test_built_in_estimators_look_the_same_whatever_else_is_drawn():
+    alone, among = looks(named("nwj")), looks(named("infonce", "nwj", "smile[tau=1]", "smile", "my_own"))
     assert alone["nwj"] == among["nwj"]
-    assert len(set(looks(FAMILIES).values())) == len(FAMILIES)
-    variants = looks([f"smile[tau={tau}]" for tau in range(1, len(MARKERS))])
-    assert len({marker for _, marker in variants.values()}) == len(MARKERS) - 1
-    assert looks(["smile[tau=1]"])["smile[tau=1]"] == among["smile[tau=1]"]
+    assert looks(named("smile[tau=1]"))["smile[tau=1]"] == among["smile[tau=1]"]
+    assert len({look.colour for look in looks(named(*BUILT_IN)).values()}) == len(BUILT_IN)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["ksg", "flo", "lnn", "minde", "cca", "gcmi", "ba", "doe", "club", "l1out", "nwj"],
+        [f"own{place}" for place in range(11)],
+        [f"own{place}" for place in range(60)],
+        [*BUILT_IN, *(f"own{place}" for place in range(11))],
+        [f"smile[tau={tau}]" for tau in range(39)],
+        ["infonce[a]", "infonce", "infonce[b]", "infonce[[", "infonce]", ""],
+    ],
+)
+def test_no_two_estimators_of_a_figure_look_the_same(labels):
+    found = looks(named(*labels))
+    assert list(found) == labels
+    assert len({(look.colour, look.marker, str(look.dash)) for look in found.values()}) == len(labels)
+    eleven = list(found.values())[:11]
+    assert len({(look.colour, look.marker) for look in eleven}) == len(eleven)
+
+
+def test_bounds_stand_on_either_side_of_the_truth():
+    frame = to_frame(
+        [
+            record(
+                f"{name}{level}{seed}",
+                estimator=name,
+                bound=side,
+                seed=seed,
+                true_mi_nats=level,
+                estimate_nats=level + off + 0.01 * seed,
+            )
+            for name, side, off in (("ba", "lower", -0.2), ("club", "upper", 0.9), ("ksg", None, 0.0))
+            for level in (2.0, 4.0)
+            for seed in (0, 1)
+        ]
+    )
+    summary = summarise(frame)
+    assert figures.SANDWICH.applies(summary)
+    assert not figures.SANDWICH.applies(summary[summary["bound"] != "upper"])
+    figure = figures.SANDWICH.draw(summary, "nats")
+    (axis,) = figure.axes
+    lines = {
+        line.get_linestyle(): line.get_ydata() for line in axis.lines if line.get_marker() not in ("", "None")
+    }
+    assert lines["-"] == pytest.approx([1.805, 3.805])
+    assert lines["--"] == pytest.approx([2.905, 4.905])
+    assert any(np.allclose(line.get_ydata(), [2, 4]) for line in axis.lines if line.get_color() == "black")
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert {"ba (lower bound)", "club (upper if q is exact)", "truth"} <= set(legend)
+    titles = {axis.get_title() for axis in figures.BIAS_VS_N.draw(summary, "nats").axes}
+    assert "club (upper if q is exact)" in titles
+    assert "Upper bound, if q is exact: club." in tables.table(summary).notes
+
+
+def test_estimators_that_train_nothing_are_in_every_figure():
+    trained = records({"nwj": -0.5, "js": -0.1})
+    untrained = [replace(row, **UNTRAINED, oracle_nats=None) for row in records({"ksg": 0.05})]
+    summary = summarise(to_frame([*trained, *(replace(r, critic="joint") for r in trained), *untrained]))
+    metrics = figures.METRICS_VS_TRUE.draw(summary, "nats")
+    assert len(metrics.axes) == 6  # a row for each critic
+    assert all(len(axis.containers) == 3 for axis in metrics.axes)
+    assert [axis.get_title(loc="left") for axis in metrics.axes[::3]] == ["separable", "joint"]
+    titles = [axis.get_title() for axis in figures.BIAS_VS_N.draw(summary, "nats").axes]
+    assert "ksg" in titles
+    for kind in figures.figures_of(summary):
+        kind.draw(summary, "bits")
 
 
 @pytest.mark.parametrize("unit", ["nats", "bits"])
 def test_figures_have_a_line_and_bars_for_each_estimator(unit):
     frame = to_frame(records({"a": -0.5, "b": 0.4}) + records({"a": -0.5, "b": 0.4}, level=6.0))
     summary = summarise(frame)
-    metrics = figures.metrics_vs_true(summary, unit)
+    metrics = figures.METRICS_VS_TRUE.draw(summary, unit)
     assert [axis.get_ylabel() for axis in metrics.axes] == [
         f"{name} [{unit}]" for name in ("Bias", "Std. deviation", "RMSE")
     ]
     assert all(len(axis.containers) == 2 for axis in metrics.axes)
-    (axis,) = figures.error_split(summary, unit).axes
+    (axis,) = figures.ERROR_SPLIT.draw(summary, unit).axes
     bars = [container for container in axis.containers if hasattr(container, "patches")]
     assert len(bars) == 4  # bound gap and critic gap of two estimators
     scale = math.log(2) if unit == "bits" else 1
@@ -193,7 +310,7 @@ def test_gaps_of_one_sign_are_stacked_and_of_two_signs_are_not():
     same = to_frame([record("a", estimate_nats=3.0, oracle_nats=3.1)])
     other = to_frame([record("a", estimate_nats=3.9, oracle_nats=4.3)])
     for frame, bottom in ((same, -0.9), (other, 0.0)):
-        (axis,) = figures.error_split(summarise(frame)).axes
+        (axis,) = figures.ERROR_SPLIT.draw(summarise(frame), "nats").axes
         critic = [container for container in axis.containers if hasattr(container, "patches")][1]
         assert critic.patches[0].get_y() == pytest.approx(bottom)
 
@@ -203,7 +320,7 @@ def test_bias_against_samples_draws_the_data_sets_sizes():
         record(f"{size}", protocol="samples", samples=size, estimate_nats=4 - 100 / size)
         for size in (200, 1000)
     ]
-    (axis,) = figures.bias_vs_samples(summarise(to_frame(rows))).axes
+    (axis,) = figures.BIAS_VS_SAMPLES.draw(summarise(to_frame(rows)), "nats").axes
     assert "Samples" in axis.get_xlabel()
     lines = [np.asarray(line.get_ydata(), dtype=float) for line in axis.lines if len(line.get_xdata()) == 2]
     assert any(np.allclose(line, [-0.5, -0.1]) for line in lines)
@@ -211,7 +328,7 @@ def test_bias_against_samples_draws_the_data_sets_sizes():
 
 def test_a_staircase_has_a_panel_an_estimator_and_a_gap_where_a_level_failed():
     curves = {"nwj": {1.0: np.ones(40), 2.0: np.full(40, 2.0)}, "smile": {2.0: np.full(40, 2.5)}}
-    figure = figures.staircase(curves, {"nwj": {2.0: 1.9}}, "nats", "title")
+    figure = figures.staircase(curves, looks(named(*curves)), {"nwj": {2.0: 1.9}}, "nats", "title")
     first, second, *_ = figure.axes
     assert [first.get_title(), second.get_title()] == ["nwj", "smile"]
     raw = np.asarray(second.lines[0].get_ydata(), dtype=float)

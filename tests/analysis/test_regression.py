@@ -76,7 +76,7 @@ def test_a_large_change_that_may_be_chance_is_said_to_be_below_what_can_be_found
     assert not found.failing
     assert found.detectable_nats > found.change_nats > 0.02
     assert f"less than {found.detectable_nats:.3f} nats" in found.message
-    assert "seeds would do" in found.message
+    assert "seeds would suffice" in found.message
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -91,7 +91,7 @@ def test_too_few_seeds_detect_nothing_and_it_is_said_how_many_would():
     found = verdict(estimates(5), shifted(estimates(5), 1.0))
     assert found.status == CANNOT_DETECT
     assert found.detectable_nats == math.inf
-    assert "5 paired seeds, 8 are needed" in found.message
+    assert "5 paired seeds: 8 seeds are needed" in found.message
     assert verdict(estimates(8), shifted(estimates(8), 1.0)).status == CHANGED
 
 

@@ -1,12 +1,13 @@
 """The paired tests: exact where possible, and with the error rates that they claim."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from mibench.analysis.significance import detectable, holm, least_p, seeds_needed, sign_flip
+from mibench.analysis.significance import detectable, half_width, holm, least_p, seeds_needed, sign_flip
 
 
 def test_sign_flip_is_scipys_exact_test():
@@ -66,3 +67,35 @@ def test_detectable_is_where_the_test_begins_to_reject(count):
     assert sign_flip(centred + 1.0001 * shift) <= 0.001 < sign_flip(centred + 0.9999 * shift)
     assert detectable(values[:5], 0.001) == math.inf
     assert detectable(np.zeros(12), 0.001) < 1e-9
+
+
+def test_no_number_of_seeds_is_promised_that_cannot_reject():
+    """Thirty tests at 1e-5 ask for p of 3.3e-7, and beyond 18 seeds none is below 3.8e-6."""
+    assert seeds_needed(30, 1e-5) is None
+    assert least_p(10**6) == least_p(19) == 1 / (2**18 + 1)
+    assert seeds_needed(1, least_p(19)) == 19
+    assert seeds_needed(1, 0.99 * least_p(19)) is None
+    assert sign_flip(np.ones(200)) == least_p(200)
+
+
+def test_many_seeds_need_little_memory():
+    tracemalloc.start()
+    sign_flip(np.random.default_rng(0).normal(size=200))
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 150 * 2**20
+    assert held < 2**20  # nothing is kept
+
+
+def test_random_patterns_agree_with_the_exact_test():
+    values = np.random.default_rng(4).normal(0.35, 1, 18)
+    exact = sign_flip(values)
+    assert 0.01 < exact < 0.5
+    assert sign_flip([*values, 0.0]) == pytest.approx(exact, abs=5 * math.sqrt(exact / 2**18))
+
+
+def test_half_width_is_that_of_students_interval():
+    values = np.random.default_rng(5).normal(size=7)
+    low, high = stats.t.interval(0.95, 6, values.mean(), stats.sem(values))
+    assert half_width(values.std(ddof=1), 7) == pytest.approx((high - low) / 2)
+    assert math.isnan(half_width(1.0, 1))

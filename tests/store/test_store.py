@@ -1,8 +1,12 @@
 """The store: what is whole is read, what is torn is left out, what is damaged is named."""
 
 import json
-import re
+import os
+import stat
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import pytest
 from records import failed, record
@@ -54,7 +58,9 @@ def test_after_a_crash_another_process_writes_beside_and_nothing_is_lost(tmp_pat
     assert len(store.segments) == 2
 
 
-@pytest.mark.parametrize("damage", [b"no json\n", b"{}\n", b'{"schema": 1}\n', b"[1]\n", b"\xff\n", b"\n"])
+@pytest.mark.parametrize(
+    "damage", [b"[" * 100_000 + b"\n", b"no json\n", b"{}\n", b'{"schema": 1}\n', b"[1]\n", b"\xff\n", b"\n"]
+)
 def test_damage_elsewhere_is_an_error_that_names_file_and_line(tmp_path, damage):
     store = written(tmp_path, record("a"))
     (segment,) = store.segments
@@ -75,16 +81,26 @@ def test_damage_elsewhere_is_an_error_that_names_file_and_line(tmp_path, damage)
         ("true_mi_nats", "null"),
         ("status", '"okk"'),
         ("saturated", "0"),
+        ("critic", "3"),
+        ("bound", '"above"'),
+        ("estimate_nats", "1e999"),
+        ("seed", "1" + 30 * "0"),
+        ("choices", "null"),
+        ("choices", '{"estimator": 3}'),
+        ("choices", json.dumps(record().choices | {"critic": None})),
+        ("choices", json.dumps(record().choices | {"task": {"name": "a", "options": {"b": [1]}}})),
     ],
 )
 def test_damaged_values_are_damage(tmp_path, field, value):
     store = written(tmp_path, record("a"), record("b"))
     (segment,) = store.segments
     first, second = segment.read_text().splitlines()
-    damaged = re.sub(rf'"{field}": [^,]+', f'"{field}": {value}', first)
-    assert damaged != first
-    segment.write_text(f"{damaged}\n{second}\n")
-    with pytest.raises(mibench.UsageError, match=rf"{segment.name}, line 1, is damaged"):
+    part = json.dumps({field: json.loads(first)[field]})[1:-1]
+    assert part in first
+    segment.write_text(first.replace(part, f'"{field}": {value}') + f"\n{second}\n")
+    with pytest.raises(
+        mibench.UsageError, match=rf"{segment.name}, line 1, is damaged: .*(cannot|number|without)"
+    ):
         store.load()
 
 
@@ -138,3 +154,83 @@ def test_numbers_that_json_has_not_are_refused():
     with pytest.raises(ValueError, match="JSON"):
         to_line(record(estimate_nats=float("nan")))
     assert from_line(to_line(record(estimate_nats=0.1 + 0.2))).estimate_nats == 0.1 + 0.2
+
+
+HOSTILE = [
+    "\ud800",
+    "\0",
+    "\n\r\u2028",
+    "../../x",
+    "</script>",
+    "\N{RIGHT-TO-LEFT OVERRIDE}",
+    "$x^{2}_%",
+    "a" * 5000,
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_any_text_can_be_kept_and_written_to_a_file(text, tmp_path):
+    made = record("a", estimator=text, message=text, task=text, device=text)
+    (loaded,) = written(tmp_path, made).load().values()
+    assert loaded.message.encode("utf-8", "replace") == text.encode("utf-8", "replace")
+    loaded.message.encode("utf-8")
+    assert Store(tmp_path).curve(text) is None
+
+
+WRITER = """
+import sys
+from records import record
+from mibench.store.segments import Store
+with Store(sys.argv[1]).writer() as writer:
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for number in range(50):
+        writer.append(record(f"{sys.argv[2]}{number}", message="x" * 3000))
+"""
+
+
+def test_two_processes_write_at_once_and_nothing_is_lost(tmp_path):
+    command = [sys.executable, "-c", WRITER, str(tmp_path)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "env": environment, "text": True}
+    writers = [subprocess.Popen([*command, name], **pipes) for name in "ab"]
+    for writer in writers:
+        assert writer.stdout.readline() == "ready\n"
+    for writer in writers:
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
+    for writer in writers:
+        writer.communicate()
+        assert writer.returncode == 0
+    assert len(Store(tmp_path).load()) == 100
+    assert len(Store(tmp_path).segments) == 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders are synced on POSIX alone")
+@pytest.mark.parametrize("call", ["open", "fsync"])
+def test_a_folder_that_cannot_be_synced_is_written_all_the_same_and_no_handle_leaks(
+    tmp_path, monkeypatch, call
+):
+    """Folders of mode 711 cannot be opened, and some file systems refuse fsync of any folder."""
+    opened, closed, original = set(), set(), {name: getattr(os, name) for name in ("open", "close", "fsync")}
+
+    def open_(path, flags, *mode):
+        if call == "open" and Path(path).is_dir():
+            raise PermissionError(13, "Permission denied")
+        handle = original["open"](path, flags, *mode)
+        opened.add(handle)
+        return handle
+
+    def fsync(handle):
+        if call == "fsync" and stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(22, "Invalid argument")
+        original["fsync"](handle)
+
+    def close(handle):
+        closed.add(handle)
+        original["close"](handle)
+
+    for function in (open_, fsync, close):
+        monkeypatch.setattr(os, function.__name__.rstrip("_"), function)
+    assert set(written(tmp_path / "out", record("a")).load()) == {"a"}
+    assert opened <= closed

@@ -1,17 +1,25 @@
-"""The look of all figures: sizes of a paper's column, one style, each estimator's own colour and marker."""
+"""The look of all figures: sizes of a paper's column, one style, and a grid of panels with a legend below."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection, Sequence
+import math
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from numpy.typing import NDArray
 
 COLUMN_INCHES = 3.4
 PAGE_INCHES = 7.0
@@ -19,8 +27,8 @@ PANEL_INCHES = 2.5
 LEGEND_LINE_INCHES = 0.19
 LETTER_WIDTH = 0.5  # of the font size
 BOLD_WIDTH = 0.62  # of a bold letter, likewise
-BAND_ALPHA = 0.16  # of what is shaded because the truth lies there
-MARKERS = "osD^vPX*<>"
+PANEL_SHARE = 0.8  # of its column's width that a panel takes beside its labels
+BAND_ALPHA = 0.16  # of a shaded interval of truth
 
 Colour = tuple[float, float, float]
 
@@ -42,10 +50,11 @@ STYLE: Any = {
     "grid.linewidth": 0.4,
     "pdf.fonttype": 42,
     "savefig.dpi": 300,
+    "text.parse_math": False,  # a label with dollars is no formula
 }
 
 BAND_LINE: dict[str, Any] = {"color": "0.82", "linewidth": 6, "solid_capstyle": "butt"}
-"""Where the truth lies, as a bar; and in legends whatever it is drawn as."""
+"""An interval that holds the truth, as a bar; and in legends for every way in which it is drawn."""
 
 LEGEND: dict[str, Any] = {
     "loc": "outside lower center",
@@ -66,7 +75,79 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     return [stem.with_suffix(".png"), stem.with_suffix(".pdf")]
 
 
-FAMILIES = {
+@contextmanager
+def facets(
+    count: int,
+    entries: Sequence[Artist],
+    more_entries: Sequence[Artist] = (),
+    *,
+    columns: int | None = None,
+    width: float | None = None,
+    height: float = PANEL_INCHES,
+    share: bool = False,
+) -> Iterator[tuple[Figure, list[Axes]]]:
+    """Give a figure and this many panels to draw on; on leaving, they are tidied and get their legend.
+
+    Labels that repeat those of the panel to the left or below are left out. The legend's entries stand in
+    rows that are as wide as the figure at most, `more_entries` in rows of their own.
+
+    Args:
+        count: how many panels.
+        entries: of the legend.
+        more_entries: of the legend, below them.
+        columns: panels beside each other (at most 3, and 2 of 4).
+        width: of the figure in inches (a column of a page for one panel, else the page).
+        height: of a panel in inches.
+        share: whether all panels have the same axes.
+    """
+    columns = columns or (2 if count in (2, 4) else min(count, 3))
+    rows = math.ceil(count / columns)
+    width = width or (COLUMN_INCHES if columns == 1 else PAGE_INCHES)
+    with sns.axes_style("ticks"), mpl.rc_context(STYLE):
+        handles, per_row = _in_rows(list(entries), list(more_entries), width)
+        lines = math.ceil(len(handles) / per_row) * LEGEND_LINE_INCHES
+        figure = Figure(figsize=(width, rows * height + lines), layout="constrained")
+        panels = list(figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False).flat)
+        for unused in panels[count:]:
+            unused.set_axis_off()
+        panels = panels[:count]
+        yield figure, panels
+        for first in range(0, count, columns):
+            for left, right in reversed(list(pairwise(panels[first : first + columns]))):
+                right.set_ylabel("" if right.get_ylabel() == left.get_ylabel() else right.get_ylabel())
+        for above, below in zip(panels, panels[columns:], strict=False):
+            above.set_xlabel("" if above.get_xlabel() == below.get_xlabel() else above.get_xlabel())
+        for axis in panels:
+            axis.grid(visible=True, axis="y", alpha=0.5)
+            sns.despine(ax=axis)
+        figure.legend(handles=handles, ncols=per_row, **LEGEND)
+
+
+def wrapped(text: str, axes: Axes) -> str:
+    """Break each line of a panel's title into lines that are as wide as the panel at most."""
+    grid = axes.get_subplotspec()
+    figure = axes.get_figure(root=True)
+    assert grid is not None
+    assert figure is not None
+    inches = PANEL_SHARE * float(figure.get_size_inches()[0]) / grid.get_gridspec().ncols
+    letters = int(inches / (BOLD_WIDTH * STYLE["axes.titlesize"] / 72))
+    return "\n".join(textwrap.fill(line, letters) for line in text.split("\n"))
+
+
+class Look(NamedTuple):
+    """How an estimator or a level is drawn: the same in all figures of a summary."""
+
+    colour: Colour
+    marker: str
+    dash: Any = "-"
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """The arguments of matplotlib for a line with markers."""
+        return {"color": self.colour, "marker": self.marker, "linestyle": self.dash}
+
+
+BUILT_IN = {
     "infonce": 0,
     "nce": 1,
     "mine": 2,
@@ -77,67 +158,91 @@ FAMILIES = {
     "tuba": 7,
     "interpolated": 9,
 }
-"""Each estimator's place in the palette; those of other packages have one by their name."""
+"""Places in the palette that are the same in every figure; all other names get one in order of appearance."""
 
-_SHADES = (0.75, 0.55, 0.4)  # of the family's colour, for its variants
+MARKERS = "osD^vPX*<>"
+_DASHES = ("-", (0, (4, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1, 1.5)))
+_SHADES = (1.0, 0.75, 0.55, 0.4)  # of a hue, for variants such as smile[tau=1]
+_HUES = sns.color_palette("colorblind", 10)
 
-_COLOURS = sns.color_palette("colorblind", 10)
 
+def looks(names: Mapping[str, str]) -> dict[str, Look]:
+    """Return the look of each estimator, given its name by its label; no two are the same.
 
-def looks(labels: Collection[str] | pd.Series[str]) -> dict[str, tuple[Colour, str]]:
-    """Return the colour and marker of each estimator: the same in every figure, whatever else is drawn.
-
-    The colour is the family's, darker for a variant such as `smile[tau=1]`. A variant's marker hangs on its
-    options, and only where two variants in one figure meet does the later one give way.
+    A name's hue is shared by its variants, which differ in shade and marker, and beyond those in dashes.
     """
-    found: dict[str, tuple[Colour, str]] = {}
-    taken: set[tuple[str, int]] = set()
-    for label in sorted(set(labels), key=lambda label: ("[" in label, label)):
-        family, _, options = label.partition("[")
-        at = _number(options) % (len(MARKERS) - 1) + 1 if options else 0
-        for _ in MARKERS:
-            if (family, at) in taken:
-                at = at % (len(MARKERS) - 1) + 1
-        taken.add((family, at))
-        red, green, blue = _COLOURS[FAMILIES.get(family, _number(family) % len(_COLOURS))]
-        shade = _SHADES[at % len(_SHADES)] if options else 1.0
-        found[label] = ((shade * red, shade * green, shade * blue), MARKERS[at])
-    return {label: found[label] for label in dict.fromkeys(labels)}
+    fixed = [hue for name, hue in BUILT_IN.items() if name in names.values()]
+    free = [hue for hue in range(len(_HUES)) if hue not in fixed] or list(range(len(_HUES)))
+    others = [name for name in dict.fromkeys(names.values()) if name not in BUILT_IN]
+    hues = BUILT_IN | {name: free[place % len(free)] for place, name in enumerate(others)}
+    taken: Counter[int] = Counter()
+    found = {}
+    # First the names themselves, so that each looks the same with and without its variants.
+    for label in sorted(names, key=lambda label: label != names[label]):
+        hue = hues[names[label]]
+        is_variant = label != names[label]
+        place = max(taken[hue], int(is_variant))
+        taken[hue] = place + 1
+        red, green, blue = _HUES[hue]
+        shade = _SHADES[place % len(_SHADES)]
+        dash = _DASHES[place // len(MARKERS) % len(_DASHES)]
+        found[label] = Look((shade * red, shade * green, shade * blue), MARKERS[place % len(MARKERS)], dash)
+    return {label: found[label] for label in names}
 
 
-def _number(text: str) -> int:
-    return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)
+def estimator_names(cells: pd.DataFrame) -> dict[str, str]:
+    """Return the registered name of each estimator by its label."""
+    chosen = zip(cells["estimator"], cells["choices"], strict=True)
+    return {label: choices["estimator"]["name"] for label, choices in chosen}
 
 
-def padded(entries: list[Line2D], per_row: int) -> list[Line2D]:
+def looks_of_levels(levels: Sequence[float]) -> dict[float, Look]:
+    """Give each level a colour and a marker: colours fall in lightness, so grey print keeps the order."""
+    palette = sns.color_palette("viridis_r", len(levels) + 1)[1:]
+    return {
+        float(level): Look(colour, MARKERS[place % len(MARKERS)])
+        for place, (level, colour) in enumerate(zip(levels, palette, strict=True))
+    }
+
+
+def margins(line: pd.DataFrame, unit: str) -> NDArray[np.float64]:
+    """Return how far the 95% interval reaches below and above the mean, 0 where there is none."""
+    mean = line[f"mean_{unit}"]
+    sides = np.array([mean - line[f"mean_low_{unit}"], line[f"mean_high_{unit}"] - mean], dtype=float)
+    return np.asarray(np.nan_to_num(sides))
+
+
+def entry(label: str, **look: Any) -> Line2D:  # noqa: ANN401 - arguments of matplotlib
+    """Return an entry of a legend."""
+    return Line2D([], [], label=label, **look)
+
+
+def failures(cells: pd.DataFrame) -> str:
+    """Say how many runs of some cells failed; nothing where none did."""
+    failed, runs = int(cells["failed"].sum()), int(cells["runs"].sum())
+    return f"failed: {failed} of {runs} runs" if failed else ""
+
+
+def _padded(entries: list[Artist], per_row: int) -> list[Artist]:
     """Fill the last row of some entries with blanks."""
-    return entries + [Line2D([], [], linestyle="none", label=" ")] * (-len(entries) % per_row)
+    return entries + [entry(" ", linestyle="none")] * (-len(entries) % per_row)
 
 
-def entry_inches(entry: Line2D) -> float:
+def _inches(shown: Artist) -> float:
     """Return about how wide a legend entry is: its line, the gaps, and its letters."""
     size = STYLE["legend.fontsize"] / 72
     gaps = LEGEND["handlelength"] + LEGEND["handletextpad"] + LEGEND["columnspacing"]
-    return float(size * (gaps + LETTER_WIDTH * len(str(entry.get_label()))))
+    return float(size * (gaps + LETTER_WIDTH * len(str(shown.get_label()))))
 
 
-def in_rows(first: list[Line2D], second: list[Line2D], width: float) -> tuple[list[Line2D], int]:
+def _in_rows(first: list[Artist], second: list[Artist], width: float) -> tuple[list[Artist], int]:
     """Return legend entries in rows that are as wide as a figure at most, and how many a row has.
 
     Matplotlib fills a legend column by column, so rows are padded with blanks and transposed.
     """
     for per_row in range(max(len(first), len(second)), 0, -1):
-        cells = padded(first, per_row) + padded(second, per_row)
+        cells = _padded(first, per_row) + _padded(second, per_row)
         columns = [cells[column::per_row] for column in range(per_row)]
-        if per_row == 1 or sum(max(map(entry_inches, column)) for column in columns) <= width:
+        if per_row == 1 or sum(max(map(_inches, column)) for column in columns) <= width:
             break
     return [cell for column in columns for cell in column], per_row
-
-
-def looks_of_levels(levels: Sequence[float]) -> dict[float, tuple[Colour, str]]:
-    """Give each level a colour and a marker: colours fall in lightness, so grey print keeps the order."""
-    palette = sns.color_palette("viridis_r", len(levels) + 1)[1:]
-    return {
-        float(level): (colour, MARKERS[place % len(MARKERS)])
-        for place, (level, colour) in enumerate(zip(levels, palette, strict=True))
-    }

@@ -1,63 +1,48 @@
-"""What follows from an option of an encoder, a task or an estimator, all else the same."""
+"""Effect of an option of an encoder, a task or an estimator, other settings fixed."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
 from mibench.analysis.cells import CELL, error_name, in_unit, is_elsewhere
-from mibench.errors import UsageError
-from mibench.registry import parse
+from mibench.reports.figures.kind import FigureKind
 from mibench.reports.figures.style import (
     BAND_LINE,
-    COLUMN_INCHES,
-    LEGEND,
-    LEGEND_LINE_INCHES,
     PAGE_INCHES,
     PANEL_INCHES,
-    STYLE,
-    Colour,
-    in_rows,
+    Look,
+    entry,
+    facets,
+    failures,
     looks_of_levels,
+    margins,
 )
+from mibench.reports.tables import is_varying, setting
 
-Defaults = Callable[[str, str], Mapping[str, object]]
-"""The options of a registered name of a kind, at their defaults."""
-
-Looks = Mapping[float, tuple[Colour, str]]
+Looks = Mapping[float, Look]
 
 KINDS = ("encoder", "task", "estimator")
 
 _LOG_FROM = 8.0  # values that span more than this factor have a logarithmic axis
 _DIGIT_INCHES = 0.055  # of a tick's label
-_ASIDE_POINTS = 1.6  # an n: so little that the eye still reads the tick
-_LEADER: dict[str, Any] = {
-    "arrowstyle": "-",
-    "linewidth": 0.4,
-    "color": "0.6",
-    "shrinkA": 0,
-    "shrinkB": 0,
-    "relpos": (0.5, 0),
-}
+_ASIDE_POINTS = 1.6  # from n to n: so little that the eye still reads the tick
 ROUNDING = 1e-6
 
 CEILING_SHOWN = 1.35
-"""A ceiling is drawn up to so many times the task's true MI."""
-
-_NAME_INCHES = 0.11  # between the names of encoders above a panel
+"""A ceiling is drawn up to this many times the task's true MI."""
 
 _OWN = "encoder_nats"
 _MEASURES = {
@@ -74,7 +59,7 @@ _OF_CRITICS = ("log_ratio_rmse_nats", "log_partition_nats")
 
 @dataclass(frozen=True)
 class Panel:
-    """A panel of a figure: cells that differ in the option (and in n), and what is drawn of them."""
+    """A panel of a figure: cells that differ in the option (and in n), and the measure that is drawn."""
 
     cells: pd.DataFrame
     measure: str
@@ -85,7 +70,7 @@ class Panel:
 class Sweep:
     """An option that takes several values, and the cells in which it does, with its `value` in each.
 
-    `rest` in the cells is the label without the option.
+    `rest` in the cells is the name with those other options that vary.
     """
 
     kind: str
@@ -93,75 +78,76 @@ class Sweep:
     cells: pd.DataFrame = field(repr=False)
 
 
-def no_defaults(kind: str, name: str) -> Mapping[str, object]:
-    """Know no default: then labels without an option have no value of it."""
-    return {}
-
-
-def sweeps(summary: pd.DataFrame, unit: str = "nats", defaults: Defaults = no_defaults) -> dict[str, Figure]:
+def sweeps(summary: pd.DataFrame) -> list[FigureKind]:
     """Return a figure `vs_<option>` for each numeric option of which a summary has several values.
 
-    The panels share the option as x. First the estimate with its 95% interval, a panel an estimator and a
-    line an n; black or shaded: the truth; dotted: the ceiling at each n. Then what is there of: the error of
-    the learned log ratio, its log partition function (0 where it is normalised), alignment, uniformity, probe
-    accuracy, effective rank, the encoder's own estimate with its ceiling; bars are one standard error.
-
-    Args:
-        summary: cells.
-        unit: "nats" or "bits".
-        defaults: the defaults of a name's options, which labels leave out.
+    The panels share the option as x. First the estimate with its 95% interval, one panel per estimator and
+    one line per n; black or shaded: the truth; dotted: the ceiling at each n. Then those that were measured
+    of: the error of the learned log ratio, its log partition function (0 where it is normalised), alignment,
+    uniformity, probe accuracy, effective rank, the encoder's own estimate with its ceiling; bars are one
+    standard error.
     """
-    found = {}
-    for sweep in _sweeps(summary, defaults):
+    found: dict[str, FigureKind] = {}
+    for sweep in _sweeps(summary):
         panels = _panels(sweep)
         if panels:
             name = f"vs_{sweep.option}"
-            found[f"vs_{sweep.kind}_{sweep.option}" if name in found else name] = _draw(sweep, panels, unit)
-    return found
+            name = f"vs_{sweep.kind}_{sweep.option}" if name in found else name
+            found[name] = FigureKind(
+                name,
+                applies=lambda summary: True,
+                caption=partial(_caption, sweep.option),
+                draw=partial(_draw, sweep, panels),
+            )
+    return list(found.values())
 
 
-def _sweeps(summary: pd.DataFrame, defaults: Defaults) -> list[Sweep]:
+def _caption(option: str, summary: pd.DataFrame) -> str:
+    return (
+        f"Effect of {option.replace('_', ' ')}, other settings fixed. Black or shaded: the truth. Grey: the "
+        "true MI of the task. Dotted: the ceiling at each n. Dash-dotted: the ceiling of the encoder's own "
+        "estimate. The estimate has its 95% interval, everything else one standard error across seeds."
+    )
+
+
+def _sweeps(summary: pd.DataFrame) -> list[Sweep]:
     found = []
     for kind in KINDS:
-        parsed = {label: _parsed(kind, str(label), defaults) for label in summary[kind].unique()}
-        options = dict.fromkeys(option for _, given in parsed.values() for option in given)
+        chosen = [choices[kind] or {"name": "", "options": {}} for choices in summary["choices"]]
+        options = _shown_options(summary[kind], [choice["options"] for choice in chosen])
+        names = pd.Series([choice["name"] for choice in chosen], index=summary.index)
         for option in options:
-            values = {label: _value(kind, label, option, parsed, defaults) for label in parsed}
-            rests = {label: _rest(*parsed[label], option) for label in parsed}
-            cells = summary.assign(value=summary[kind].map(values), rest=summary[kind].map(rests))
-            cells = cells.dropna(subset="value")
+            rest = names + _rest(names, options.drop(columns=option))
+            cells = summary.assign(value=options[option].map(_number), rest=rest).dropna(subset="value")
             several = cells.groupby("rest")["value"].transform("nunique") > 1
             if several.any():
                 found.append(Sweep(kind, str(option), cells[several]))
     return found
 
 
-def _parsed(kind: str, label: str, defaults: Defaults) -> tuple[str, dict[str, Any]]:
-    """Return the name and the options that a label has; of names that nobody could have typed, none."""
-    try:
-        return parse(label, kind)
-    except UsageError:
-        return label, {}
+def _shown_options(labels: pd.Series[str], options: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return one column per option: not those that labels leave out, which have columns of their own."""
+    frame = pd.DataFrame(options, index=labels.index, dtype=object)
+    # An option is an identifier; what a store of others has instead is none.
+    by_label = frame.map(repr).groupby(labels).nunique()
+    return frame[[name for name in by_label if str(name).isidentifier() and (by_label[name] <= 1).all()]]
 
 
-def _value(
-    kind: str, label: str, option: str, parsed: Mapping[str, tuple[str, dict[str, Any]]], defaults: Defaults
-) -> float:
-    """Return the value of an option in a label, NaN where it is no number."""
-    name, given = parsed[label]
-    value = given[option] if option in given else defaults(kind, name).get(option)
-    if isinstance(value, bool):
-        return math.nan
-    try:
-        return float(str(value))
-    except ValueError:
-        return math.nan
+def _rest(names: pd.Series[str], others: pd.DataFrame) -> pd.Series[str]:
+    """Return in brackets the options that vary among the cells of one name."""
+    varying = others.map(repr).groupby(names).transform("nunique") > 1
+    texts = []
+    for row, shown in zip(others.to_dict("records"), varying.to_dict("records"), strict=True):
+        words = [
+            f"{name}={setting(value)}" for name, value in row.items() if shown[name] and not pd.isna(value)
+        ]
+        texts.append(f"[{','.join(words)}]" if words else "")
+    return pd.Series(texts, index=names.index, dtype=object)
 
 
-def _rest(name: str, given: Mapping[str, Any], option: str) -> str:
-    """Return a label without an option."""
-    kept = [f"{key}={value}" for key, value in given.items() if key != option]
-    return name + (f"[{','.join(kept)}]" if kept else "")
+def _number(value: object) -> float:
+    """Return the value of an option, NaN where it is not a number."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
 
 
 def _panels(sweep: Sweep) -> list[Panel]:
@@ -170,16 +156,18 @@ def _panels(sweep: Sweep) -> list[Panel]:
     groups = [group for _, group in sweep.cells.groupby(key, sort=False, dropna=False)]
     groups = [group for group in groups if group["value"].nunique() > 1]
     shown = pd.concat(groups) if groups else sweep.cells
-    varying = [column for column in key if shown[column].nunique(dropna=False) > 1]
+    varying = [column for column in key if is_varying(shown, column)]
     for group in groups:
-        words = ", ".join(_words(column, group.iloc[0][column]) for column in varying)
+        first = group.iloc[0]
+        words = ", ".join(_words(column, first[column]) for column in varying if pd.notna(first[column]))
         series = "rest" if sweep.kind == "estimator" else "estimator"
         by_critic = list(group.groupby(series, sort=False))
         for measure in ("mean_nats", *_OF_CRITICS) if sweep.kind == "estimator" else ("mean_nats",):
             for label, cells in by_critic:
-                several = len(by_critic) > 1 or measure == "mean_nats"
-                title = ", ".join(text for text in (str(label) * several, words) if text)
-                title += _failures(cells) if measure == "mean_nats" else ""
+                is_estimate = measure == "mean_nats"
+                name = str(label) if is_estimate or len(by_critic) > 1 else ""
+                lost = failures(cells) if is_estimate else ""
+                title = "\n".join(filter(None, [", ".join(filter(None, [name, words])), lost]))
                 panels.append(Panel(cells, measure, title))
         of_encoders = group.drop_duplicates("value") if sweep.kind != "estimator" else group.head(0)
         panels += [Panel(of_encoders, name, words) for name in _MEASURES if name not in _OF_CRITICS]
@@ -196,17 +184,12 @@ def _says_something(panel: Panel) -> bool:
     return len(values) > 0 and (of_critics or values.nunique() > 1)
 
 
-def _failures(cells: pd.DataFrame) -> str:
-    failed, runs = int(cells["failed"].sum()), int(cells["runs"].sum())
-    return f"\nfailed: {failed} of {runs} runs" if failed else ""
-
-
 def _setting(sweep: Sweep) -> list[str]:
     """Return the columns that must be the same along a line; what follows from the option need not be."""
     key = [column for column in CELL if column not in (sweep.kind, "estimator", "n")]
     key = key if sweep.kind == "estimator" else ["rest", *key]
     line = ["value", "estimator", "n"] if sweep.kind != "estimator" else ["rest", "value", "n"]
-    following = ["dim_x", "dim_y"] + ["true_mi_nats"] * (sweep.kind == "task")
+    following = ["dim_x", "dim_y", "true_mi_nats"] if sweep.kind == "task" else ["dim_x", "dim_y"]
     for column in following:
         without = [one for one in key if one != column]
         if not sweep.cells.duplicated([*without, *line]).any():
@@ -219,56 +202,45 @@ def _words(column: str, value: object) -> str:
     return value if isinstance(value, str) else f"{name} = {value:.4g}"
 
 
-def _draw(sweep: Sweep, panels: Sequence[Panel], unit: str) -> Figure:
-    columns = 2 if len(panels) in (2, 4) else min(len(panels), 3)
-    rows = math.ceil(len(panels) / columns)
-    width = COLUMN_INCHES if columns == 1 else PAGE_INCHES
+def _draw(sweep: Sweep, panels: Sequence[Panel], summary: pd.DataFrame, unit: str) -> Figure:
     looking = looks_of_levels(sorted(sweep.cells["n"].unique()))
-    with sns.axes_style("ticks"), mpl.rc_context(STYLE):
-        handles, per_row = _legend(sweep, panels, looking, width)
-        height = rows * PANEL_INCHES * 0.92 + math.ceil(len(handles) / per_row) * LEGEND_LINE_INCHES
-        figure = Figure(figsize=(width, height), layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False)
-        for index, axis in enumerate(axes.flat):
-            if index >= len(panels):
-                axis.set_axis_off()
-                continue
-            panel = panels[index]
+    with facets(len(panels), *_legend(panels, looking), height=0.92 * PANEL_INCHES) as (figure, axes):
+        columns = axes[0].get_gridspec().ncols  # type: ignore[union-attr]
+        for axis, panel in zip(axes, panels, strict=True):
             _draw_panel(axis, panel, looking, unit)
-            _set_x(axis, sorted(sweep.cells["value"].unique()), 0.7 * width / columns)
+            _set_x(axis, sorted(sweep.cells["value"].unique()), 0.7 * PAGE_INCHES / max(columns, 2))
             axis.set_title(panel.title)
             axis.set_xlabel(sweep.option.replace("_", " "))
-            axis.grid(visible=True, axis="y", alpha=0.5)
-            sns.despine(ax=axis)
-        figure.legend(handles=handles, ncols=per_row, **LEGEND)
     return figure
 
 
 def _draw_panel(axis: Axes, panel: Panel, looking: Looks, unit: str) -> None:
     shown = in_unit(panel.cells, unit).sort_values("value")
     measure = panel.measure.replace("_nats", f"_{unit}")
-    # Where there is a probe there are images, whose recipes read two views of one image, not the task's pair.
+    # Encoders that have a probe are of images and read two views of one image, not the task's pair.
     reads_the_pair = shown["probe_accuracy"].isna().all()
     if panel.measure == "mean_nats" or (panel.measure == _OWN and reads_the_pair):
         _draw_truth(axis, shown, unit)
     if panel.measure == "mean_nats":
         for n, line in shown.groupby("n"):
-            _draw_line(axis, line, measure, _margins(line, unit), looking[int(str(n))], _aside(n, looking))
+            _draw_line(axis, line, measure, margins(line, unit), looking[float(str(n))], _aside(n, looking))
         most = CEILING_SHOWN * float(shown[f"true_mi_{unit}"].max())
         for n, line in shown.groupby("n"):
-            # A ceiling far above the truth binds nothing, and would press everything else flat.
+            # A ceiling far above the truth is no limit, and would press everything else flat.
             if line[f"ceiling_{unit}"].min() <= most:
-                axis.plot(line["value"], line[f"ceiling_{unit}"], ":", color=looking[int(str(n))][0], lw=1.0)
+                axis.plot(
+                    line["value"], line[f"ceiling_{unit}"], ":", color=looking[float(str(n))].colour, lw=1.0
+                )
         axis.set_ylabel(f"Estimate [{unit}]")
         return
     error = error_name(panel.measure).replace("_nats", f"_{unit}")
     if panel.measure in _OF_CRITICS:
         for n, line in shown.groupby("n"):
             _draw_line(
-                axis, line, measure, np.nan_to_num(line[error]), looking[int(str(n))], _aside(n, looking)
+                axis, line, measure, np.nan_to_num(line[error]), looking[float(str(n))], _aside(n, looking)
             )
     else:
-        _draw_line(axis, shown, measure, np.nan_to_num(shown[error]), ("0.25", "o"))
+        _draw_line(axis, shown, measure, np.nan_to_num(shown[error]), Look((0.25, 0.25, 0.25), "o"))
     if panel.measure == "log_partition_nats":
         axis.axhline(0, color="black", linewidth=0.8, zorder=0)
     if panel.measure == _OWN and shown[f"encoder_ceiling_{unit}"].notna().any():
@@ -277,17 +249,9 @@ def _draw_panel(axis: Axes, panel: Panel, looking: Looks, unit: str) -> None:
     axis.set_ylabel(_MEASURES[panel.measure] + (f" [{unit}]" if has_unit else ""))
 
 
-def _margins(line: pd.DataFrame, unit: str) -> NDArray[np.float64]:
-    """Return how far the 95% interval reaches below and above the mean."""
-    mean = line[f"mean_{unit}"]
-    sides = np.array([mean - line[f"mean_low_{unit}"], line[f"mean_high_{unit}"] - mean], dtype=float)
-    margins: NDArray[np.float64] = np.nan_to_num(sides)
-    return margins
-
-
 def _aside(n: object, looking: Looks) -> float:
-    """Return by how many points the line of an n steps aside, or intervals would meet."""
-    return _ASIDE_POINTS * (list(looking).index(int(str(n))) - (len(looking) - 1) / 2)
+    """Return by how many points the line of an n is moved aside, so that intervals do not meet."""
+    return _ASIDE_POINTS * (list(looking).index(float(str(n))) - (len(looking) - 1) / 2)
 
 
 def _draw_line(
@@ -295,7 +259,7 @@ def _draw_line(
     line: pd.DataFrame,
     measure: str,
     margins: NDArray[np.float64],
-    look: tuple[Any, str],
+    look: Look,
     aside: float = 0.0,
 ) -> None:
     figure = axis.get_figure(root=True)
@@ -305,8 +269,7 @@ def _draw_line(
         line["value"][there],
         line[measure][there],
         np.atleast_2d(margins)[:, there],
-        color=look[0],
-        marker=look[1],
+        **look.line,
         capsize=1.8,
         elinewidth=0.8,
         zorder=3,
@@ -358,120 +321,23 @@ def _nearest(value: float, values: Sequence[float]) -> float:
     return min(values, key=lambda one: abs(one - value))
 
 
-def _legend(sweep: Sweep, panels: Sequence[Panel], looking: Looks, width: float) -> tuple[list[Line2D], int]:
-    """Return the entries, those of n in rows and the others below, and how many a row has."""
+def _legend(panels: Sequence[Panel], looking: Looks) -> tuple[list[Artist], list[Artist]]:
+    """Return the entries of the legend: those of n, and the others."""
     cells = pd.concat([panel.cells for panel in panels if panel.measure == "mean_nats"])
-    sizes = [
-        Line2D([], [], color=colour, marker=marker, label=f"n = {n:g}")
-        for n, (colour, marker) in looking.items()
-    ]
-    is_band = bool((cells["true_mi_low_nats"] < cells["true_mi_high_nats"]).any())
+    sizes: list[Artist] = [entry(f"n = {n:g}", **look.line) for n, look in looking.items()]
     has_more = any(panel.measure != "mean_nats" for panel in panels)
-    others = [Line2D([], [], color="0.25", label="mean, 95%" + ", elsewhere ± se" * has_more)]
-    if is_band:
-        others.append(Line2D([], [], **BAND_LINE, label="truth lies here"))
+    others: list[Artist] = [entry("mean, 95%; others ± se" if has_more else "mean, 95%", color="0.25")]
+    if (cells["true_mi_low_nats"] < cells["true_mi_high_nats"]).any():
+        others.append(entry("truth lies here", **BAND_LINE))
     else:
-        others.append(Line2D([], [], color="black", linewidth=1.0, label="truth"))
+        others.append(entry("truth", color="black", linewidth=1.0))
     if is_elsewhere(cells).any():
-        others.append(Line2D([], [], color="0.5", linewidth=0.6, label="true MI of the task"))
+        others.append(entry("true MI of the task", color="0.5", linewidth=0.6))
     known = cells[cells["ceiling_nats"] <= CEILING_SHOWN * cells["true_mi_nats"].max()]
     if len(known):
         is_log_n = np.allclose(known["ceiling_nats"], np.log(known["n"].astype(float)))
-        others.append(Line2D([], [], color="0.25", ls=":", label="log n" if is_log_n else "ceiling"))
+        others.append(entry("log n" if is_log_n else "ceiling", color="0.25", ls=":"))
     own = [panel for panel in panels if panel.measure == _OWN]
     if any(panel.cells["encoder_ceiling_nats"].notna().any() for panel in own):
-        others.append(Line2D([], [], color="0.25", ls="-.", label="encoder's ceiling"))
-    return in_rows(sizes, others, width)
-
-
-def estimate_vs_probe(summary: pd.DataFrame, unit: str = "nats") -> Figure | None:
-    """Draw the estimate against the accuracy of a probe: a point an encoder and n, a panel an estimator.
-
-    None where fewer than three encoders have a probe and an estimate.
-    """
-    cells = summary.dropna(subset=["probe_accuracy", "mean_nats"])
-    if cells["encoder"].nunique() < 3:
-        return None
-    groups = list(cells.groupby("estimator", sort=False))
-    columns = min(len(groups), 2)
-    rows = math.ceil(len(groups) / columns)
-    width = COLUMN_INCHES if columns == 1 else PAGE_INCHES
-    looking = looks_of_levels(sorted(cells["n"].unique()))
-    with sns.axes_style("ticks"), mpl.rc_context(STYLE):
-        sizes = [
-            Line2D([], [], color=colour, marker=marker, ls="none", label=f"n = {n:g}")
-            for n, (colour, marker) in looking.items()
-        ]
-        handles, per_row = in_rows(sizes, [], width)
-        names = max(map(len, cells["encoder"].unique())) * 0.055
-        lines = len(handles) / per_row * LEGEND_LINE_INCHES
-        figure = Figure(figsize=(width, rows * (PANEL_INCHES + names) + lines), layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False)
-        for index, axis in enumerate(axes.flat):
-            if index >= len(groups):
-                axis.set_axis_off()
-                continue
-            label, group = groups[index]
-            _draw_probe(axis, in_unit(group, unit), looking, unit)
-            _name_encoders(axis, group, 0.75 * width / columns)
-            axis.set_ylabel(f"Estimate by {label} [{unit}]")
-            axis.set_xlabel("Probe accuracy")
-            axis.grid(visible=True, axis="y", alpha=0.5)
-            sns.despine(ax=axis)
-        figure.legend(handles=handles, ncols=per_row, **LEGEND)
-    return figure
-
-
-def _draw_probe(axis: Axes, group: pd.DataFrame, looking: Looks, unit: str) -> None:
-    for n, part in group.groupby("n"):
-        colour, marker = looking[int(str(n))]
-        axis.errorbar(
-            part["probe_accuracy"],
-            part[f"mean_{unit}"],
-            _margins(part, unit),
-            np.nan_to_num(part["probe_accuracy_se"]),
-            color=colour,
-            marker=marker,
-            linestyle="none",
-            elinewidth=0.6,
-        )
-
-
-def _name_encoders(axis: Axes, group: pd.DataFrame, inches: float) -> None:
-    """Write the name of each encoder above its accuracy; names that would meet step aside, with a leader."""
-    accuracy = group.groupby("encoder")["probe_accuracy"].mean().sort_values()
-    low, high = axis.get_xlim()
-    places = _spread([(value - low) / (high - low) * inches for value in accuracy], _NAME_INCHES, inches)
-    for name, value, place in zip(accuracy.index, accuracy, places, strict=True):
-        axis.annotate(
-            str(name),
-            (value, 1.0),
-            xycoords=("data", "axes fraction"),
-            xytext=(place / inches, 1.08),
-            textcoords="axes fraction",
-            rotation=90,
-            ha="center",
-            va="bottom",
-            fontsize=6,
-            arrowprops={
-                "arrowstyle": "-",
-                "linewidth": 0.4,
-                "color": "0.6",
-                "shrinkA": 0,
-                "shrinkB": 0,
-                "relpos": (0.5, 0),
-            },
-        )
-        axis.axvline(value, color="0.85", linewidth=0.4, zorder=0)
-
-
-def _spread(places: Sequence[float], gap: float, width: float) -> list[float]:
-    """Return ordered places moved so that each is at least a gap above the last, within a width if it can."""
-    found: list[float] = []
-    for place in places:
-        found.append(max(place, found[-1] + gap) if found else place)
-    limit = width
-    for index in range(len(found) - 1, -1, -1):
-        found[index] = min(found[index], limit)
-        limit = found[index] - gap
-    return found
+        others.append(entry("encoder's ceiling", color="0.25", ls="-."))
+    return sizes, others

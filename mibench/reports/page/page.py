@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
 from mibench.reports import tables
-from mibench.reports.page.content import Reference, Report, with_references
-from mibench.reports.page.texts import bibtex
+from mibench.reports.page.citations import Reference, bibtex, with_references
+from mibench.reports.page.content import Report
+from mibench.reports.page.templates import FOLDER, environment
 from mibench.reports.tables import NOT_MEASURED, SATURATED, Table
 
 MANY_COLUMNS = 11
 """Results with more are printed across."""
 
 FEW_ROWS = 20
-"""So short a table is printed on one page."""
+"""Tables with up to this many are printed on one page."""
 
 SHORT = 24
-"""So few characters are not broken into lines."""
+"""Texts with up to this many characters are not broken into lines."""
 
 PIXELS_PER_INCH = 125
 """Figures are made for print at 8 points; on a screen they are shown a third larger."""
@@ -43,32 +46,34 @@ class Cell:
 
 
 def page(report: Report) -> str:
-    """Return a report as an HTML page."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    """Return a report as an HTML page.
 
-    environment = Environment(
-        loader=PackageLoader("mibench.reports.page", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {
+    Its policy lets the page's own script and style sheet run and nothing else.
+    """
+    made = environment(autoescape=True)
+    made.filters |= {
         "cells": cells,
         "numeric": numeric,
         "latex": tables.latex,
-        "svg": Markup,  # made here, not by a user
         "cited": lambda text: _cited(text, report),
     }
-    return environment.get_template("report.html.j2").render(
+    own = {name: f"\n{(FOLDER / f'report.{name}').read_text('utf-8')}" for name in ("css", "js")}
+    return made.get_template("report.html.j2").render(
         report=report,
         bibtex=bibtex(report.references),
         across=any(len(shown.table.titles) > MANY_COLUMNS for shown in report.results),
         few_rows=FEW_ROWS,
         short=SHORT,
         pixels=PIXELS_PER_INCH,
+        style=Markup(own["css"]),
+        script=Markup(own["js"]),
+        hashes={name: _hash(text) for name, text in own.items()},
     )
+
+
+def _hash(text: str) -> str:
+    """Return what a Content-Security-Policy calls a script or a style sheet."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def cells(row: list[str]) -> list[Cell]:

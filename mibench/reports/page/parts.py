@@ -1,47 +1,21 @@
-"""What a report says of records and cells themselves: facts, tables and figures."""
+"""The parts of a report that come from records and cells themselves: facts, tables and figures."""
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from mibench.analysis import representations as encoded
 from mibench.analysis.cells import in_unit, is_elsewhere
 from mibench.reports import representation_tables, tables
-from mibench.reports.page.content import Drawing, Sheet
-from mibench.reports.page.words import counted, listed, numbers, seeds
+from mibench.reports.page.citations import Citations
+from mibench.reports.page.content import About, Drawing, Sheet
 from mibench.reports.tables import Table
+from mibench.reports.words import counted, listed, numbers, seeds
 from mibench.store.record import NO_ENCODER
-
-_CAPTIONS = {
-    "bias_vs_n": "Bias against n, a line a true MI. Solid: mean over seeds with its 95% interval. Dashed: "
-    "the exact critic. Dotted: the ceiling's own bias, above which no estimate can lie.",
-    "bias_vs_samples": "Bias against the size of the data set, a line a true MI. Solid: mean over seeds "
-    "with its 95% interval. Dashed: the exact critic.",
-    "estimate_vs_true": "Estimate against true MI, a line an n. Solid: mean over seeds with its 95% "
-    "interval. Dashed: the exact critic. Dotted: the ceiling. Grey: estimate = truth.",
-    "error_split": "The error split. Full colour: the bound gap, which no critic can undo at this n. Pale "
-    "and hatched: the critic gap. Black: their sum, the bias, with one standard error.",
-    "metrics_vs_true": "Bias, standard deviation and root mean square error against the true MI, a line an "
-    "estimator. Bars are one standard error across seeds to either side.",
-    "estimate_vs_probe": "Does a higher estimate mean a better probe? A point an encoder and n: the estimate "
-    "with its 95% interval against the accuracy of a linear probe on the representation.",
-}
-_SWEEP = (
-    "What follows from {}, all else the same. Black or shaded: the truth. Grey: the true MI of the task. "
-    "Dotted: the ceiling at each n. Dash-dotted: the ceiling of the encoder's own estimate. The estimate has "
-    "its 95% interval, everything else one standard error across seeds."
-)
-_BANDS = {
-    "bias_vs_n": " Shaded: where the truth of the representation lies; the origin is its upper end. "
-    "Dash-dotted: the ceiling of the encoder's own estimate.",
-    "estimate_vs_true": " The bar at a level is where the truth of the representation lies.",
-}
 
 
 def title(frame: pd.DataFrame) -> str:
@@ -59,7 +33,7 @@ def lead(frame: pd.DataFrame, summary: pd.DataFrame, unit: str) -> str:
     who = listed(names) if len(names) < 5 else counted(len(names), "encoder")
     seen = f", seen through {who}," if names else ","
     return (
-        f"{counted(len(frame), 'run')} in {counted(len(summary), 'cell')}: {known}{seen} score matrices of "
+        f"{counted(len(frame), 'run')} in {counted(len(summary), 'cell')}: {known}{seen} batches of "
         f"n = {numbers(frame['n'])}."
     )
 
@@ -67,7 +41,7 @@ def lead(frame: pd.DataFrame, summary: pd.DataFrame, unit: str) -> str:
 def facts(
     frame: pd.DataFrame, summary: pd.DataFrame, folders: Sequence[Path], unit: str
 ) -> list[tuple[str, str]]:
-    """Return what was run, a setting a line."""
+    """Return what was run, one setting per line."""
     dims = sorted(set(zip(frame["dim_x"], frame["dim_y"], strict=True)))
     square = numbers(x for x, _ in dims) if all(x == y for x, y in dims) else ""
     truth = in_unit(summary, unit)[f"true_mi_{unit}"]
@@ -82,17 +56,17 @@ def facts(
         (f"True MI [{unit}]", numbers(truth.dropna()) or "unknown"),
         ("Encoders", _encoders(frame)),
         (f"Truth of the representations [{unit}]", _truths(summary, unit)),
-        ("n (size of the score matrix)", numbers(frame["n"])),
-        ("Critics", listed(frame["critic"].unique())),
+        ("n (rows in a batch)", numbers(frame["n"])),
+        ("Critics", listed(frame["critic"].dropna().unique())),
         ("Protocols", listed(frame["protocol"].unique())),
         ("Samples", numbers(frame["samples"].dropna())),
-        ("Steps", numbers(frame["steps"])),
-        ("Learning rate", listed(f"{rate:g}" for rate in sorted(frame["lr"].unique()))),
-        ("Schedule", listed(frame["schedule"].unique())),
-        ("Precision", listed(frame["precision"].unique())),
+        ("Steps", numbers(frame["steps"].dropna())),
+        ("Learning rate", listed(f"{rate:g}" for rate in sorted(frame["lr"].dropna().unique()))),
+        ("Schedule", listed(frame["schedule"].dropna().unique())),
+        ("Precision", listed(frame["precision"].dropna().unique())),
         ("Seeds", seeds(list(frame["seed"]))),
         ("Runs", runs),
-        ("Critics trained", f"{trainings:,}"),
+        ("Models trained", f"{trainings:,}" if trainings else ""),
         ("mibench", listed(sorted(frame["version"].unique()))),
         ("Devices", listed(sorted(frame["device"].unique()))),
         ("Finished (UTC)", first if first == last else f"{first} to {last}"),
@@ -138,7 +112,7 @@ def failures(frame: pd.DataFrame, unit: str) -> list[Sheet]:
     if failed.empty:
         return []
     has_encoders = bool((failed["encoder"] != NO_ENCODER).any())
-    by = ["estimator", *["encoder"] * has_encoders]
+    by = ["estimator", "encoder"] if has_encoders else ["estimator"]
     runs = frame.groupby(by).size().to_dict()
     reason = failed["message"].map(lambda message: re.sub(r"\d[\d.e+-]*", "#", message)).rename("reason")
     rows = []
@@ -161,8 +135,17 @@ def failures(frame: pd.DataFrame, unit: str) -> list[Sheet]:
     return [Sheet("Failed runs", Table(titles, rows, "", []))]
 
 
-def _shared_split(summary: pd.DataFrame) -> pd.DataFrame:
-    """Return the cells that have both gaps."""
+def best(summary: pd.DataFrame) -> list[str]:
+    """Return the estimators of which no model does better, in expectation, than the exact ratio."""
+    return [
+        str(label)
+        for label, cells in _with_split(summary).groupby("estimator", sort=False)
+        if (cells["oracle_is_best"] == True).all()  # noqa: E712
+    ]
+
+
+def _with_split(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the cells whose error is known in both parts."""
     return summary.dropna(subset=["bound_gap_nats", "critic_gap_nats"])
 
 
@@ -170,82 +153,89 @@ def split_words(summary: pd.DataFrame) -> list[str]:
     """Say for each estimator which part of its error is the larger one."""
     told = []
     for label, group in summary.groupby("estimator", sort=False):
-        cells = _shared_split(group)
-        if cells.empty:
-            told.append(f"{label}: {_no_split(group)}.")
-            continue
-        bound = int((cells["bound_gap_nats"].abs() > cells["critic_gap_nats"].abs()).sum())
-        told.append(
-            f"{label}: the bound gap is the larger part in {bound} of {counted(len(cells), 'cell')}, the "
-            f"critic gap in {len(cells) - bound}."
-        )
+        cells = _with_split(group)
+        larger = int((cells["bound_gap_nats"].abs() > cells["critic_gap_nats"].abs()).sum())
+        if len(cells):
+            words = (
+                f"the error at the exact density ratio is the larger part in {larger} of "
+                f"{counted(len(cells), 'cell')}, that of the model and its training in {len(cells) - larger}"
+            )
+        elif group["bias_nats"].notna().any():
+            words = "the exact density ratio is not known, so that the error is not split"
+        else:
+            words = "no cell has both a finished run and a known truth"
+        told.append(f"{label}: {words}.")
     return told
 
 
-def _no_split(cells: pd.DataFrame) -> str:
-    if cells["bias_nats"].notna().any():
-        return "the exact critic of no representation is known, so that the error has no split"
-    return "no cell has both a finished run and a known truth"
-
-
 def split(summary: pd.DataFrame, unit: str) -> list[Sheet]:
-    """Return the size of each part of the error, an estimator (and a task and protocol) a row."""
-    shown = in_unit(_shared_split(summary), unit)
+    """Return the size of each part of the error, one row per estimator (and task and protocol)."""
+    shown = in_unit(_with_split(summary), unit)
     if shown.empty:
         return []
-    by = ["estimator", *(column for column in ("task", "protocol") if shown[column].nunique() > 1)]
+    by = ["estimator", *(column for column in ("task", "protocol") if tables.is_varying(shown, column))]
     rows = []
     for names, group in shown.groupby(by, sort=False):
-        gaps = [group[f"{part}_{unit}"].abs() for part in ("bias", "bound_gap", "critic_gap")]
-        error = group[f"bias_se_{unit}"].mean()
+        bias, bound, critic = (group[f"{part}_{unit}"].abs() for part in ("bias", "bound_gap", "critic_gap"))
         rows.append(
-            [
-                *map(str, names),
-                str(len(group)),
-                *(f"{gap.mean():.3f}" for gap in gaps),
-                tables.NOT_MEASURED if math.isnan(error) else f"{error:.3f}",
-                f"{int((gaps[1] > gaps[2]).sum())} of {len(group)}",
-            ]
+            {
+                **{tables.TITLES[column]: str(name) for column, name in zip(by, names, strict=True)},
+                "Cells": str(len(group)),
+                "Bias": f"{bias.mean():.3f}",
+                "At exact ratio": f"{bound.mean():.3f}",
+                "Model, training": f"{critic.mean():.3f}",
+                "Standard error": tables.rounded(group[f"bias_se_{unit}"].mean()),
+                "Exact ratio's larger": f"{int((bound > critic).sum())} of {len(group)}",
+            }
         )
-    titles = [*map(tables.TITLES.__getitem__, by), "Cells", "Bias", "Bound gap", "Critic gap"]
-    titles += ["Standard error", "Bound gap larger"]
     note = (
         f"In {unit}. Means of absolute values over the cells; the standard error is that of a cell's bias, "
-        "across its seeds. The last column counts the cells in which the bound gap is the larger one."
+        "across its seeds. The last column counts the cells in which the error at the exact density ratio is "
+        "the larger part."
     )
-    return [Sheet("The error split, by estimator", Table(titles, rows, "", [note]), quotable=True)]
+    shown_table = tables.table_of(rows, [], "", [note])
+    return [Sheet("The parts of the error, by estimator", shown_table, quotable=True)]
 
 
 def drawings(summary: pd.DataFrame, unit: str) -> list[Drawing]:
-    """Return the figures of each task and protocol as SVG, with their captions."""
-    from mibench.reports.output import drawn  # seaborn takes two seconds to import
-    from mibench.reports.svg import svg
+    """Return the figures of each task and protocol as images, with their captions."""
+    from mibench.reports.figures import figures_of  # seaborn takes two seconds to import
+    from mibench.reports.page.images import address
 
     drawings = []
     for place, (settings, group) in enumerate(_by_task_and_protocol(summary), start=1):
-        for name, figure in drawn(group, unit).items():
-            caption = _caption(name, group)
-            caption = f"{settings[0].upper()}{settings[1:]}. {caption}" if settings else caption
-            width = float(figure.get_size_inches()[0])
-            id_ = f"{name}-{place}"
-            drawings.append(Drawing(id_, f"{caption} In {unit}.", svg(figure, id_, caption), width))
+        where = f"{settings[0].upper()}{settings[1:]}. " if settings else ""
+        for kind in figures_of(group):
+            figure = kind.draw(group, unit)
+            width, height = map(float, figure.get_size_inches())
+            caption = f"{where}{kind.caption(group)} In {unit}."
+            drawings.append(Drawing(f"{kind.name}-{place}", caption, address(figure), (width, height)))
     return drawings
 
 
-def _caption(name: str, cells: pd.DataFrame) -> str:
-    if name not in _CAPTIONS and name.startswith("vs_"):
-        return _SWEEP.format(name.removeprefix("vs_").replace("_", " "))
-    has_band = (cells["true_mi_low_nats"] < cells["true_mi_high_nats"]).any()
-    band = _BANDS.get(name, "") if has_band else ""
-    return _CAPTIONS.get(name, f"{name.replace('_', ' ').capitalize()}.") + band
-
-
 def representations(frame: pd.DataFrame, unit: str) -> list[Sheet]:
-    """Return what encoders made of their tasks, and which of them failed."""
+    """Return the representations, and which encoders failed."""
     cells = encoded.representations(frame)
     if cells.empty:
         return []
     return [Sheet("The representations", representation_tables.table(cells, unit), quotable=True)]
+
+
+def formulas(frame: pd.DataFrame, citations: Citations, about: About) -> list[Sheet]:
+    """Return the formula of each estimator, its ceiling, and on which side of the truth it lies."""
+    rows = []
+    for label, choices in dict(zip(frame["estimator"], frame["choices"], strict=True)).items():
+        known = about.get(("estimator", choices["estimator"]["name"]), {})
+        rows.append(
+            {
+                "estimator": label,
+                "Objective; estimate where it differs": known.get("formula", tables.NOT_MEASURED),
+                "Ceiling": known.get("ceiling", tables.NOT_MEASURED),
+                "Against the truth": known.get("bias", tables.NOT_MEASURED),
+                "Reference": citations.cite(known.get("reference", "")).strip(),
+            }
+        )
+    return [Sheet("The estimators", tables.table_of(rows, [], "", []))]
 
 
 def results(summary: pd.DataFrame, unit: str) -> list[Sheet]:
@@ -262,11 +252,12 @@ def _by_task_and_protocol(summary: pd.DataFrame) -> list[tuple[str, pd.DataFrame
 
     Tasks that differ in an option alone, such as the horizon of `cpc`, are one: the option is a curve.
     """
-    keys = {"task": summary["task"].str.partition("[")[0], "protocol": summary["protocol"]}
+    names = summary["choices"].map(lambda choices: choices["task"]["name"])
+    keys = {"task": names, "protocol": summary["protocol"]}
     by = [name for name, values in keys.items() if values.nunique() > 1]
-    grouped = summary.groupby([keys[name] for name in by], sort=False) if by else [((), summary)]
-    groups: Iterable[tuple[Any, pd.DataFrame]] = grouped
+    if not by:
+        return [("", summary)]
     return [
-        (", ".join(f"{column} {name}" for column, name in zip(by, names, strict=True)), group)
-        for names, group in groups
+        (", ".join(f"{column} {name}" for column, name in zip(by, values, strict=True)), group)
+        for values, group in summary.groupby([keys[name] for name in by], sort=False)
     ]

@@ -6,7 +6,9 @@ import re
 from collections.abc import Sequence
 
 from mibench.reports import tables
-from mibench.reports.page.content import Reference, Report, Sheet, with_references
+from mibench.reports.latex import comment, escape
+from mibench.reports.page.citations import Reference, bibtex, with_references
+from mibench.reports.page.content import Report, Sheet
 from mibench.reports.tables import Table
 
 
@@ -34,14 +36,9 @@ def latex(report: Report) -> str:
         *(tables.latex(sheet.table).strip() for sheet in quotable),
         "\\paragraph{Methods.}",
         *(_tex_paragraph(paragraph, report.references) for paragraph in report.methods),
-        "% The entries that \\cite needs, for your .bib file:\n%\n" + _commented(bibtex(report.references)),
+        "% The entries that \\cite needs, for your .bib file:\n%\n" + comment(bibtex(report.references)),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def bibtex(references: Sequence[Reference]) -> str:
-    """Return the BibTeX entries of the references that have one."""
-    return "\n\n".join(reference.bibtex for reference in references if reference.bibtex)
 
 
 def _md_sheet(sheet: Sheet) -> str:
@@ -57,52 +54,21 @@ def _md_sheet(sheet: Sheet) -> str:
 
 def _md_reference(reference: Reference) -> str:
     title = f". *{_md(reference.title)}*" if reference.title else ""
-    link = f". [arXiv {reference.arxiv}]({reference.url})" if reference.url else ""
+    link = f". [arXiv {reference.arxiv}](https://arxiv.org/abs/{reference.arxiv})" if reference.arxiv else ""
     return f"{reference.number}. {_md(reference.authors)}{title}{link}."
 
 
 def _md(text: str) -> str:
     """Return a text that Markdown shows as it is."""
-    text = re.sub(r"([\\`*_|<])", r"\\\1", text)
+    text = re.sub(r"([\\`*_|<]|\](?=[(\[:]))", r"\\\1", text)
     return " ".join(text.split())
 
 
-def _commented(text: str) -> str:
-    return "\n".join(f"% {line}".rstrip() for line in text.splitlines())
-
-
 def _tex_paragraph(text: str, references: Sequence[Reference]) -> str:
-    return with_references(tex(text), references, _cite).replace(" \\cite", "~\\cite")
+    return with_references(escape(text), references, _cite).replace(" \\cite", "~\\cite")
 
 
 def _cite(references: Sequence[Reference]) -> str:
     keys = ",".join(reference.key for reference in references if reference.key)
-    others = "; ".join(tex(reference.text) for reference in references if not reference.key)
-    return (
-        (f"\\cite{{{keys}}}" if keys else "")
-        + (" " if keys and others else "")
-        + (f"({others})" * bool(others))
-    )
-
-
-def tex(text: str) -> str:
-    """Return a text that LaTeX prints as it is."""
-    return " ".join(text.split()).translate(_TEX)
-
-
-_TEX = str.maketrans(
-    {character: f"\\{character}" for character in "_%&#${}"}
-    | {
-        "\\": r"\textbackslash{}",
-        "^": r"\textasciicircum{}",
-        "~": r"\textasciitilde{}",
-        "<": r"$<$",
-        ">": r"$>$",
-        "|": r"$|$",
-        "±": r"$\pm$",
-        "×": r"$\times$",
-        "†": r"$^\dagger$",
-        "–": "--",
-        "−": "$-$",
-    }
-)
+    others = "; ".join(escape(reference.text) for reference in references if not reference.key)
+    return " ".join(filter(None, [keys and f"\\cite{{{keys}}}", others and f"({others})"]))
