@@ -228,13 +228,13 @@ def test_too_few_seeds_are_said_when_they_are_saved_and_when_they_are_compared(t
     path = tmp_path / "few.json"
     done = call("--save", path, *TINY[:-5], "--seeds", "3", *TINY[-3:])
     assert done.exit_code == 0
-    assert "2 cells need 9 seeds" in done.stderr
+    assert "in 2 cells: 9 seeds are needed" in done.stderr
     planted(monkeypatch, 0.5)
     elsewhere = path.read_text().replace(torch.__version__, "2.0.0")
     path.write_text(elsewhere)
     done = against(path, "--format", "github")
     assert done.exit_code == 0
-    assert "::warning title=mibench check%3A nwj::cannot detect any change: 3 paired seeds, 9" in done.stdout
+    assert "::warning title=mibench check%3A nwj::cannot detect any change with 3 paired" in done.stdout
     assert "2 of 2 cannot detect" in done.stderr
 
 
@@ -334,13 +334,13 @@ def test_bad_input_gets_two_lines_and_status_2_and_writes_nothing(
 DAMAGED = [
     (lambda text: text[:-20], "is damaged"),
     (lambda text: "", "is damaged"),
-    (lambda text: "[1, 2]", "is damaged: no baseline of mibench"),
+    (lambda text: "[1, 2]", "is damaged: not a baseline of mibench"),
     (lambda text: '{"schema": 2}', "newer version of mibench: its schema is 2, and this version reads 1"),
     (lambda text: text.replace('"seeds"', '"seedlings"'), "is damaged: 'seeds' is missing"),
     (lambda text: text.replace("[0, 1,", "[1, 1,"), "each once"),
     (lambda text: text.replace("[0, 1,", "[0.5, 1,"), "whole numbers"),
     (lambda text: text.replace("[0, 1,", "[1,"), "12 estimates for 11 seeds"),
-    (lambda text: text.replace('"estimates_nats": [', '"estimates_nats": [NaN, '), "NaN is no number"),
+    (lambda text: text.replace('"estimates_nats": [', '"estimates_nats": [NaN, '), "NaN is not a number"),
     (lambda text: text.replace('"estimates_nats": [', '"estimates_nats": ["1", '), "is damaged: cell 1"),
     (lambda text: text.replace('"n": 8', '"n": 1'), "n must be at least 2"),
     (lambda text: text.replace('"n": 8, ', ""), "cannot be read ('n')"),

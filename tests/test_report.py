@@ -158,6 +158,12 @@ def test_no_text_of_a_store_becomes_markup_of_the_page(hostile_store):
     assert re.search(r"(?<!\$)<", "\n".join(latex)) is None
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names of files are text")
+def test_a_folder_whose_name_is_not_text_can_be_reported(tmp_path):
+    store = written(tmp_path / os.fsdecode(b"st\xffre"), [made_up()])
+    assert "st?re" in mibench.report(store, out=tmp_path / "report.md", format="md")
+
+
 def test_only_the_page_s_own_script_and_style_may_run(store):
     text = mibench.report(store)
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1]
@@ -257,7 +263,7 @@ TOLD = {
 @pytest.mark.parametrize("name", TOLD)
 @pytest.mark.parametrize("form", ["md", "tex"])
 def test_reports_say_what_they_said(name, form, tmp_path):
-    """MIBENCH_WRITE_SNAPSHOTS=1 writes them anew: read what has changed."""
+    """MIBENCH_WRITE_SNAPSHOTS=1 rewrites them: read the difference."""
     text = mibench.report(written(tmp_path / "store", TOLD[name]()), format=form)
     text = text.replace(mibench.__version__, "<version>") if form == "tex" else text
     path = SNAPSHOTS / f"{name}.{form}"
@@ -374,8 +380,8 @@ def not_writable(folder):
 
 
 BAD = {
-    "missing": (lambda f: [f / "nothing"], "is not there", "Give a folder that 'mibench run' wrote."),
-    "file": (lambda f: [written(f / "a", grid()) / "records"], "no results store", "'mibench run' wrote"),
+    "missing": (lambda f: [f / "nothing"], "does not exist", "Give a folder that 'mibench run' wrote."),
+    "file": (lambda f: [written(f / "a", grid()) / "records"], "not a results store", "'mibench run' wrote"),
     "a file": (lambda f: [next(written(f, grid()).glob("*/*.jsonl"))], "is a file", "'mibench run' wrote"),
     "no store": (lambda f: [written(f / "inner", grid()).parent], "no folder 'records'", "inner'?"),
     "empty": (

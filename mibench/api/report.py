@@ -51,7 +51,7 @@ def report(
         unit: "nats" or "bits".
 
     Raises:
-        UsageError: a folder that is no store or has no records, stores whose results disagree, a file that
+        UsageError: a folder that is not a store or has no records, stores whose results disagree, a file that
             cannot be written.
     """
     ending = Path(out or "").suffix.removeprefix(".")
@@ -69,7 +69,7 @@ def gather(stores: Sequence[Path | str], unit: str = "nats", draw: bool = True) 
     frame, repeated = _without_repetition(to_frame(records))
     summary, about = summarise(frame), _about(frame)
     citations = Citations(_own_bibtex())
-    told = methods(frame, citations, about, unit, TARGET_SE_NATS, MOST_ROWS)
+    paragraphs = methods(frame, citations, about, unit, TARGET_SE_NATS, MOST_ROWS)
     return Report(
         title=parts.title(frame),
         lead=parts.lead(frame, summary, unit),
@@ -82,7 +82,7 @@ def gather(stores: Sequence[Path | str], unit: str = "nats", draw: bool = True) 
         drawings=parts.drawings(summary, unit) if draw else [],
         results=parts.results(summary, unit) + parts.representations(frame, unit),
         estimators=parts.formulas(frame, citations, about),
-        methods=told,
+        methods=paragraphs,
         references=citations.references,
         version=__version__,
     )
@@ -117,12 +117,12 @@ def _write(path: Path, text: str) -> None:
 def _load(folder: Path) -> dict[str, Record]:
     """Return the records of a store, or raise what is wrong with it."""
     if not folder.is_dir():
-        what = "is a file, and no results store" if folder.exists() else "is not there"
+        what = "is a file, not a results store" if folder.exists() else "does not exist"
         raise StoreError(f"The folder {str(folder)!r} {what}.", "Give a folder that 'mibench run' wrote.")
     if not (folder / "records").is_dir():
         near = next((path.parent for path in sorted(folder.glob("*/records")) if path.is_dir()), None)
         raise StoreError(
-            f"The folder {str(folder)!r} is no results store: it has no folder 'records'.",
+            f"The folder {str(folder)!r} is not a results store: it has no folder 'records'.",
             f"Did you mean {str(near)!r}?" if near else "Give a folder that 'mibench run' wrote.",
         )
     try:

@@ -14,8 +14,11 @@ from mibench.analysis.cells import CELL, in_unit, summarise
 from mibench.analysis.comparison import Comparison
 from mibench.analysis.representations import representations
 from mibench.reports import comparison_tables, tables
-from mibench.reports.figures import ERROR_SPLIT, METRICS_VS_TRUE, figures_of, save, staircase
-from mibench.reports.figures.style import estimator_names, looks
+from mibench.reports.figures import figures_of
+from mibench.reports.figures.comparison import ERROR_SPLIT, METRICS_VS_TRUE
+from mibench.reports.figures.sandwich import SANDWICH
+from mibench.reports.figures.staircase import staircase
+from mibench.reports.figures.style import estimator_names, looks, save
 from mibench.reports.representation_tables import table as representations_table
 from mibench.reports.tables import Table
 from mibench.store.segments import Curve, Store
@@ -71,7 +74,7 @@ def write_comparison(comparison: Comparison, folder: Path, unit: str = "nats") -
         "comparison.md": "\n".join(map(tables.markdown, shown)),
         "comparison.tex": comparison_tables.latex(comparison, unit),
     }
-    kinds = [METRICS_VS_TRUE, *([ERROR_SPLIT] if ERROR_SPLIT.applies(comparison.cells) else [])]
+    kinds = [METRICS_VS_TRUE, *(kind for kind in (ERROR_SPLIT, SANDWICH) if kind.applies(comparison.cells))]
     figures = {kind.name: partial(kind.draw, comparison.cells, unit) for kind in kinds}
     return _write("compare", folder, texts, figures)
 
@@ -128,7 +131,7 @@ def _write(command: str, folder: Path, texts: Mapping[str, str], figures: Figure
 
 
 def _manifest(folder: Path) -> dict[str, list[str]]:
-    """Return the files in a folder that each command wrote; none that lies elsewhere, whatever it says."""
+    """Return the files in a folder that each command wrote; none that lies elsewhere."""
     try:
         written = json.loads((folder / MANIFEST).read_text("utf-8"))
         return {str(command): [name for name in names if _is_own(name)] for command, names in written.items()}

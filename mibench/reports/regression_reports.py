@@ -1,4 +1,4 @@
-"""What a check has found, for people and for machines: a table, JSON, GitHub's annotations, JUnit's XML."""
+"""The results of a check, for people and for machines: a table, JSON, GitHub annotations, JUnit XML."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ SUITE = "mibench check"
 
 
 def table(verdicts: Sequence[Verdict], notes: Sequence[str]) -> Table:
-    """Return the cells and what is to be said of each; `notes` follow what every table says."""
+    """Return the cells and their verdicts, with notes."""
     settings = pd.DataFrame([dict(verdict.cell.settings) for verdict in verdicts], columns=CELL)
     varying = [name for name in CELL if name == "estimator" or is_varying(settings, name)]
     return Table(
         titles=[*(TITLES[name] for name in varying), "Baseline", "Now", "Change", "p (Holm)", "Verdict"],
         rows=[_row(verdict, varying) for verdict in verdicts],
         caption=caption(settings, varying),
-        notes=[*notes, *(f"{verdict.cell.label}: {verdict.message}." for verdict in _told(verdicts))],
+        notes=[*notes, *(f"{verdict.cell.label}: {verdict.message}." for verdict in _explained(verdicts))],
     )
 
 
@@ -49,7 +49,7 @@ def _in_short(verdict: Verdict) -> str:
     return verdict.status
 
 
-def _told(verdicts: Sequence[Verdict]) -> list[Verdict]:
+def _explained(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """Return the verdicts whose message says more than their row, the first five."""
     return [v for v in verdicts if v.failing or math.isinf(v.detectable_nats)][:5]
 
@@ -77,7 +77,7 @@ def to_values(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
 
 
 def github(verdicts: Sequence[Verdict]) -> list[str]:
-    """Return an annotation for each cell that fails, as an error, or that cannot be told, as a warning."""
+    """Return an annotation for each cell with a message: an error where it fails, else a warning."""
     return [
         f"::{'error' if verdict.failing else 'warning'} "
         f"title={_property(f'{SUITE}: {verdict.cell.label}')}::{_escaped(verdict.message)}"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 MANY = 8
-"""Longer lists of numbers are told by their ends."""
+"""Longer lists of numbers are shortened to their ends."""
 
 
 def listed(items: Iterable[object]) -> str:

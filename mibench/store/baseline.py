@@ -1,7 +1,7 @@
 """A baseline: the estimates of a grid, frozen in a small file that is meant to be committed.
 
-The file is JSON with a line a cell, so that a diff shows which cells are new. What all cells share stands
-once, in front of them.
+The file is JSON with one line per cell, so that a diff shows which cells are new. What all cells share is
+written once, before them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HOW_TO_MAKE = "Make one with: mibench check --save FILE."
 
 @dataclass(frozen=True)
 class FrozenCell:
-    """The estimates of a cell in nats, one a seed; None for a run that failed, and `failures` says why.
+    """The estimates of a cell in nats, one per seed; None for a run that failed, and `failures` says why.
 
     `identity` is that of its runs, without the seed.
     """
@@ -104,7 +104,7 @@ def read(path: Path) -> Baseline:
             raise UsageError(
                 f"The baseline {path} was written by a newer version of mibench: its schema is "
                 f"{values['schema']}, and this version reads {SCHEMA}.",
-                "Upgrade mibench, or make the baseline anew with --save.",
+                "Upgrade mibench, or make the baseline again with --save.",
             )
         return _from_values(values)
     except OSError as error:
@@ -117,24 +117,24 @@ def read(path: Path) -> Baseline:
         raise _damaged(path, str(error)) from error
 
 
-def _from_values(values: Any) -> Baseline:  # noqa: ANN401 - whatever JSON there is
-    _must(isinstance(values, dict) and values.get("schema") == SCHEMA, "no baseline of mibench")
+def _from_values(values: Any) -> Baseline:  # noqa: ANN401 - any JSON value
+    _must(isinstance(values, dict) and values.get("schema") == SCHEMA, "not a baseline of mibench")
     seeds, shared = values["seeds"], values["shared"]
     whole = isinstance(seeds, list) and all(type(seed) is int and seed >= 0 for seed in seeds)
     _must(whole and seeds and len(set(seeds)) == len(seeds), "the seeds must be whole numbers, each once")
-    _must(isinstance(shared, dict) and isinstance(values["made_with"], dict), "a part is no object")
+    _must(isinstance(shared, dict) and isinstance(values["made_with"], dict), "a part is not an object")
     _must(isinstance(values["cells"], list) and values["cells"], "there are no cells")
     cells = [_cell(given, shared, len(seeds), number) for number, given in enumerate(values["cells"], 1)]
     return Baseline(values["made_with"], seeds, cells)
 
 
 def _cell(given: Any, shared: Mapping[str, Any], seeds: int, number: int) -> FrozenCell:  # noqa: ANN401
-    _must(isinstance(given, dict), f"cell {number} is no object")
+    _must(isinstance(given, dict), f"cell {number} is not an object")
     identity = {**shared, **given}
     estimates, failures = identity.pop("estimates_nats"), identity.pop("failures", {})
     _must(isinstance(estimates, list), f"cell {number} has no list of estimates")
     _must(len(estimates) == seeds, f"cell {number} has {len(estimates)} estimates for {seeds} seeds")
-    _must(all(map(_is_estimate, estimates)), f"cell {number} has an estimate that is no finite number")
+    _must(all(map(_is_estimate, estimates)), f"cell {number} has an estimate that is not a finite number")
     words = {int(seed): str(why) for seed, why in failures.items()}
     return FrozenCell(identity, estimates, words)
 
@@ -149,12 +149,12 @@ def _must(true: object, what: str) -> None:
 
 
 def _no_number(word: str) -> float:
-    raise ValueError(f"{word} is no number")
+    raise ValueError(f"{word} is not a number")
 
 
 def _damaged(path: Path, what: str) -> UsageError:
     return UsageError(
-        f"The baseline {path} is damaged: {what}.", "Restore it from a copy, or make it anew with --save."
+        f"The baseline {path} is damaged: {what}.", "Restore it from a copy, or make it again with --save."
     )
 
 

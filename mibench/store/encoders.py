@@ -1,4 +1,4 @@
-"""The cache of trained encoders, one file a key: OUT/encoders/<key>.npz.
+"""The cache of trained encoders, one file per key: OUT/encoders/<key>.npz.
 
 A file holds the parameters as arrays, and in `about` the JSON of what they are. It is written under another
 name first, so a file of that name is always whole.
@@ -41,9 +41,9 @@ class EncoderStore:
             StoreError: the file is damaged, or of another version of mibench.
         """
         path = self._path(key)
-        how = f"Delete {path}: the encoder is then trained anew. Or give another --out folder."
+        how = f"Delete {path}: the encoder is then trained again. Or give another --out folder."
         try:
-            # Opened here: a file that is no archive would otherwise stay open.
+            # Opened here: a file that is not an archive would otherwise stay open.
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 arrays = {name: np.asarray(file[name]) for name in file.files}
             about = json.loads(str(arrays.pop("about")))

@@ -12,6 +12,7 @@ import mibench
 from mibench.analysis.cells import summarise
 from mibench.analysis.comparison import CANNOT_TELL, compare
 from mibench.reports import comparison_tables, figures, tables
+from mibench.reports.figures.staircase import staircase
 from mibench.reports.figures.style import BUILT_IN, looks
 from mibench.store.record import to_frame
 
@@ -328,7 +329,7 @@ def test_bias_against_samples_draws_the_data_sets_sizes():
 
 def test_a_staircase_has_a_panel_an_estimator_and_a_gap_where_a_level_failed():
     curves = {"nwj": {1.0: np.ones(40), 2.0: np.full(40, 2.0)}, "smile": {2.0: np.full(40, 2.5)}}
-    figure = figures.staircase(curves, looks(named(*curves)), {"nwj": {2.0: 1.9}}, "nats", "title")
+    figure = staircase(curves, looks(named(*curves)), {"nwj": {2.0: 1.9}}, "nats", "title")
     first, second, *_ = figure.axes
     assert [first.get_title(), second.get_title()] == ["nwj", "smile"]
     raw = np.asarray(second.lines[0].get_ydata(), dtype=float)

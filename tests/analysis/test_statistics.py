@@ -10,6 +10,7 @@ from scipy import stats
 
 from mibench.analysis.cells import CELL, in_unit, summarise
 from mibench.reports import figures, tables
+from mibench.reports.figures.style import save
 from mibench.store.record import to_frame, to_json
 
 ESTIMATES, ORACLES = [2.9, 3.0, 3.2], [3.1, 3.05, 3.15]
@@ -138,7 +139,7 @@ def test_figures_say_what_failed_and_where_the_ceiling_is(frame, draw, unit, tmp
     legend = {text.get_text() for text in figure.legends[0].get_texts()}
     assert {"mean, 95%", "at exact ratio"} < legend
     assert legend & {"log n", "log n − I"}
-    paths = figures.save(figure, tmp_path / "figure")
+    paths = save(figure, tmp_path / "figure")
     assert [path.suffix for path in paths] == [".png", ".pdf"]
     assert all(path.stat().st_size > 1000 for path in paths)
 

@@ -12,8 +12,6 @@ from mibench.reports.figures.kind import FigureKind
 from mibench.reports.figures.levels import BIAS_VS_N, BIAS_VS_SAMPLES, ESTIMATE_VS_TRUE
 from mibench.reports.figures.probe import ESTIMATE_VS_PROBE
 from mibench.reports.figures.sandwich import SANDWICH
-from mibench.reports.figures.staircase import staircase
-from mibench.reports.figures.style import save
 from mibench.reports.figures.sweep import sweeps
 
 FIGURES = (
@@ -30,20 +28,3 @@ FIGURES = (
 def figures_of(summary: pd.DataFrame) -> list[FigureKind]:
     """Return the figures that a summary has enough for, one for each option that was varied among them."""
     return [kind for kind in (*FIGURES, *sweeps(summary)) if kind.applies(summary)]
-
-
-__all__ = [
-    "BIAS_VS_N",
-    "BIAS_VS_SAMPLES",
-    "ERROR_SPLIT",
-    "ESTIMATE_VS_PROBE",
-    "ESTIMATE_VS_TRUE",
-    "FIGURES",
-    "METRICS_VS_TRUE",
-    "SANDWICH",
-    "FigureKind",
-    "figures_of",
-    "save",
-    "staircase",
-    "sweeps",
-]

@@ -50,7 +50,7 @@ STYLE: Any = {
     "grid.linewidth": 0.4,
     "pdf.fonttype": 42,
     "savefig.dpi": 300,
-    "text.parse_math": False,  # a label with dollars is no formula
+    "text.parse_math": False,  # a label with dollars is not a formula
 }
 
 BAND_LINE: dict[str, Any] = {"color": "0.82", "linewidth": 6, "solid_capstyle": "butt"}

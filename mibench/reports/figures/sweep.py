@@ -217,36 +217,26 @@ def _draw(sweep: Sweep, panels: Sequence[Panel], summary: pd.DataFrame, unit: st
 def _draw_panel(axis: Axes, panel: Panel, looking: Looks, unit: str) -> None:
     shown = in_unit(panel.cells, unit).sort_values("value")
     measure = panel.measure.replace("_nats", f"_{unit}")
-    # Encoders that have a probe are of images and read two views of one image, not the task's pair.
-    reads_the_pair = shown["probe_accuracy"].isna().all()
-    if panel.measure == "mean_nats" or (panel.measure == _OWN and reads_the_pair):
-        _draw_truth(axis, shown, unit)
-    if panel.measure == "mean_nats":
-        for n, line in shown.groupby("n"):
-            _draw_line(axis, line, measure, margins(line, unit), looking[float(str(n))], _aside(n, looking))
-        most = CEILING_SHOWN * float(shown[f"true_mi_{unit}"].max())
-        for n, line in shown.groupby("n"):
-            # A ceiling far above the truth is no limit, and would press everything else flat.
-            if line[f"ceiling_{unit}"].min() <= most:
-                axis.plot(
-                    line["value"], line[f"ceiling_{unit}"], ":", color=looking[float(str(n))].colour, lw=1.0
-                )
-        axis.set_ylabel(f"Estimate [{unit}]")
-        return
     error = error_name(panel.measure).replace("_nats", f"_{unit}")
-    if panel.measure in _OF_CRITICS:
-        for n, line in shown.groupby("n"):
-            _draw_line(
-                axis, line, measure, np.nan_to_num(line[error]), looking[float(str(n))], _aside(n, looking)
-            )
-    else:
-        _draw_line(axis, shown, measure, np.nan_to_num(shown[error]), Look((0.25, 0.25, 0.25), "o"))
+    is_estimate = panel.measure == "mean_nats"
+    # Encoders that have a probe are of images and read two views of one image, not the task's pair.
+    if is_estimate or (panel.measure == _OWN and shown["probe_accuracy"].isna().all()):
+        _draw_truth(axis, shown, unit)
+    # A ceiling far above the truth is no limit, and would press everything else flat.
+    most = CEILING_SHOWN * float(shown[f"true_mi_{unit}"].max())
+    by_n = is_estimate or panel.measure in _OF_CRITICS
+    for n, line in shown.groupby("n") if by_n else [(None, shown)]:
+        look = looking[float(str(n))] if by_n else Look((0.25, 0.25, 0.25), "o")
+        sides = margins(line, unit) if is_estimate else np.nan_to_num(line[error])
+        _draw_line(axis, line, measure, sides, look, _aside(n, looking) if by_n else 0.0)
+        if is_estimate and line[f"ceiling_{unit}"].min() <= most:
+            axis.plot(line["value"], line[f"ceiling_{unit}"], ":", color=look.colour, lw=1.0)
     if panel.measure == "log_partition_nats":
         axis.axhline(0, color="black", linewidth=0.8, zorder=0)
     if panel.measure == _OWN and shown[f"encoder_ceiling_{unit}"].notna().any():
         axis.plot(shown["value"], shown[f"encoder_ceiling_{unit}"], "-.", color="0.25", linewidth=1.0)
-    has_unit = panel.measure.endswith("_nats")
-    axis.set_ylabel(_MEASURES[panel.measure] + (f" [{unit}]" if has_unit else ""))
+    name = "Estimate" if is_estimate else _MEASURES[panel.measure]
+    axis.set_ylabel(f"{name} [{unit}]" if panel.measure.endswith("_nats") else name)
 
 
 def _aside(n: object, looking: Looks) -> float:

@@ -212,10 +212,10 @@ def _number(value: object) -> float:
 
 def _failures(records: pd.DataFrame) -> list[str]:
     """Say for each estimator how many runs failed, and why."""
-    failed, told = records[records["status"] != "ok"], []
+    failed, sentences = records[records["status"] != "ok"], []
     for label, group in failed.groupby("estimator", sort=False):
         reasons = group.groupby("status", sort=False)["message"].first()
         why = "; ".join(": ".join(filter(None, reason)) for reason in reasons.items())  # type: ignore[arg-type]
         more = ", for example" if group["message"].nunique() > len(reasons) else ""
-        told.append(f"{label} {len(group)} of {(records['estimator'] == label).sum()} ({why}{more})")
-    return told
+        sentences.append(f"{label} {len(group)} of {(records['estimator'] == label).sum()} ({why}{more})")
+    return sentences

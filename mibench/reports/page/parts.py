@@ -71,9 +71,14 @@ def facts(
         ("Devices", listed(sorted(frame["device"].unique()))),
         ("Finished (UTC)", first if first == last else f"{first} to {last}"),
         ("Time of all runs", _duration(frame["wall_s"].sum())),
-        ("Stores" if len(folders) > 1 else "Store", listed(folder.resolve().name for folder in folders)),
+        ("Stores" if len(folders) > 1 else "Store", listed(map(_name, folders))),
     ]
     return [(term, text) for term, text in facts if text]
+
+
+def _name(folder: Path) -> str:
+    """Return the name of a folder as text; it may be bytes that are none."""
+    return folder.resolve().name.encode("utf-8", "replace").decode()
 
 
 def _encoders(frame: pd.DataFrame) -> str:
@@ -151,7 +156,7 @@ def _with_split(summary: pd.DataFrame) -> pd.DataFrame:
 
 def split_words(summary: pd.DataFrame) -> list[str]:
     """Say for each estimator which part of its error is the larger one."""
-    told = []
+    sentences = []
     for label, group in summary.groupby("estimator", sort=False):
         cells = _with_split(group)
         larger = int((cells["bound_gap_nats"].abs() > cells["critic_gap_nats"].abs()).sum())
@@ -164,8 +169,8 @@ def split_words(summary: pd.DataFrame) -> list[str]:
             words = "the exact density ratio is not known, so that the error is not split"
         else:
             words = "no cell has both a finished run and a known truth"
-        told.append(f"{label}: {words}.")
-    return told
+        sentences.append(f"{label}: {words}.")
+    return sentences
 
 
 def split(summary: pd.DataFrame, unit: str) -> list[Sheet]:
