@@ -81,9 +81,7 @@ def test_trees_count_what_brute_force_counts(own_radii, dims, generator):
     # Far from 0 the spacing of doubles is wider than any small tolerance that a radius could have.
     shifted = [side + 1e6 for side in normal]
     for x, y in (normal, rounded, tied, shifted):
-        trees, brute = (
-            how(x, y, 3, own_radii=own_radii) for how in (counts.by_trees, counts.by_brute_force)
-        )
+        trees, brute = (how(x, y, 3, own_radii=own_radii) for how in (counts.by_trees, counts.by_brute_force))
         for by_trees, by_brute_force in zip(trees, brute, strict=True):
             assert torch.equal(by_trees, by_brute_force)
 
@@ -100,10 +98,13 @@ def test_estimate_does_not_depend_on_the_method_or_the_size_of_chunks(name, monk
 
 def test_large_samples_of_few_dimensions_are_searched_by_trees(monkeypatch):
     used = []
-    for name in ("by_trees", "by_brute_force"):
-        monkeypatch.setattr(
-            counts, name, lambda *a, name=name, how=getattr(counts, name): (used.append(name), how(*a))[1]
-        )
+
+    def noting(name):
+        how = getattr(counts, name)
+        monkeypatch.setattr(counts, name, lambda *args: (used.append(name), how(*args))[1])
+
+    noting("by_trees")
+    noting("by_brute_force")
     for n, dim in ((1000, 1), (64, 1), (300, 5)):
         estimate("ksg", *gaussian(n, dim, 1.0, seed=0))
     assert used == ["by_trees", "by_brute_force", "by_brute_force"]
@@ -251,7 +252,7 @@ def test_single_values_at_independence_are_not_floored():
         ((2000, 1, 3.0), (3.02, 3.02), 0.03),
         ((2000, 1, 5.0), (4.90, 4.92), 0.03),
         ((2000, 1, 8.0), (6.23, 6.25), 0.03),
-        ((10_000, 1, 0.8304), (0.836, 0.839), 0.01),
+        ((10_000, 1, 0.8304), (0.836, 0.839), 0.02),
         ((1000, 5, 2.0), (1.37, 1.41), 0.04),
         ((1000, 20, 2.0), (0.385, 0.405), 0.04),
         ((10_000, 20, 2.0), (0.56, 0.59), 0.03),
