@@ -130,8 +130,8 @@ def test_own_data_without_an_interval_ask_for_no_more_seeds():
 
 
 def test_command_line_shows_what_has_no_meaning_as_a_dash(tmp_path):
-    words = ["run", "-e", "ksg,infonce", "--dim", "2", "--mi", "1", "-n", "16", "--seeds", "1", "--steps", "5"]
-    shown = CliRunner().invoke(app, [*words, "--device", "cpu", "--out", str(tmp_path)])
+    words = ["run", "-e", "ksg,infonce", "--dim", "2", "--mi", "1", "-n", "16", "--seeds", "1"]
+    shown = CliRunner().invoke(app, [*words, "--steps", "5", "--device", "cpu", "--out", str(tmp_path)])
     assert shown.exit_code == 0
     line = next(line for line in shown.stdout.splitlines() if line.split()[:1] == ["ksg"])
     assert line.split()[3:8] == ["–"] * 5
