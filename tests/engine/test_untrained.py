@@ -135,3 +135,12 @@ def test_command_line_shows_what_has_no_meaning_as_a_dash(tmp_path):
     assert shown.exit_code == 0
     line = next(line for line in shown.stdout.splitlines() if line.split()[:1] == ["ksg"])
     assert line.split()[3:8] == ["–"] * 5
+
+
+def test_a_baseline_needs_no_critic(tmp_path):
+    path = str(tmp_path / "baseline.json")
+    tiny = ["--dim", "2", "--mi", "1", "-n", "16", "--seeds", "8", "--device", "cpu"]
+    saved = CliRunner().invoke(app, ["check", "--save", path, "-e", "ksg,gcmi", *tiny])
+    assert saved.exit_code == 0, saved.stderr
+    done = CliRunner().invoke(app, ["check", "--baseline", path, "--device", "cpu"])
+    assert done.exit_code == 0, done.stderr
