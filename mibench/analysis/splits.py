@@ -77,7 +77,8 @@ def warnings(table: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
     failed = runs[runs["status"] != "ok"]
     for message, group in failed.groupby("message", sort=False):
         found.append(f"{len(group)} of {len(runs)} runs failed and are excluded: {message}.")
-    if (runs.groupby("estimator")["seed"].nunique() < 2).all():
+    trained = runs[runs["trained"]]
+    if len(trained) and (trained.groupby("estimator")["seed"].nunique() < 2).all():
         found.append("One seed gives no interval: give two or more.")
     return found
 

@@ -24,6 +24,7 @@ from mibench.engine.sources import Rows
 from mibench.errors import UsageError
 from mibench.grid import FitArguments, Grid, OneOrMore, read, takes
 from mibench.registry import Choice
+from mibench.spec import RunSpec
 from mibench.tasks.pair import of_rows
 
 TRAIN, VALIDATION = 0.6, 0.2
@@ -39,11 +40,12 @@ class Estimates:
 
     Attributes:
         table: one row per estimator: `estimate_nats` (mean over splits and seeds of the value on the test
-            part), its interval `low_nats` to `high_nats`, `ceiling_nats`, `train_nats` and `validation_nats`
-            (the same estimate on what the model was fitted and selected on), `shuffled_nats` with
-            `shuffled_low_nats` and `shuffled_high_nats` (the same with y shuffled: should be about 0), `runs`
-            and `failed` of both kinds.
-        runs: one row per run: estimator, seed, shuffled, estimate, status, message.
+            part), its interval `low_nats` to `high_nats` (NaN of an estimator that trains nothing: it reads
+            all rows, once), `ceiling_nats`, `train_nats` and `validation_nats` (the same estimate on what the
+            model was fitted and selected on), `shuffled_nats` with `shuffled_low_nats` and
+            `shuffled_high_nats` (the same with y shuffled: should be about 0), `runs` and `failed` of both
+            kinds.
+        runs: one row per run: estimator, seed, shuffled, trained, estimate, status, message.
         n: size of the score matrix.
         rows: number of pairs, `parts` of them for training, validation and test.
         warnings: what a reader of the table must know.
@@ -97,7 +99,8 @@ def estimate(
     evaluated on the test part. The interval is Student's at 95% over the seeds, with the variance corrected
     for splits that share rows (Nadeau & Bengio 2003, Machine Learning 52):
     s^2 (1/J + test/(train + validation)) for J splits. It is an interval for what the estimator gives at this
-    n, which can lie below the truth.
+    n, which can lie below the truth. An estimator that trains nothing, such as ksg, reads all rows at once:
+    its estimate is one value without an interval.
 
     Args:
         x: rows of numbers, (rows, columns) or (rows,).
@@ -137,7 +140,8 @@ def prepare(
     dims = Dims(side_x.shape[1], side_y.shape[1])
     views = [View(choice, None, dims, of_rows(*rows)) for choice, rows in source.data.items()]
     specs = runs_of(chosen, views, followed, [n], grid.seeds, training_of(grid))
-    return Estimation(on_device(specs, grid.device, source), source, protocol, n)
+    once = [spec for spec in specs if spec.seed == grid.seeds[0] or _differs_by_seed(spec)]
+    return Estimation(on_device(once, grid.device, source), source, protocol, n)
 
 
 def _choice(rows: int, shuffled: bool) -> Choice:
@@ -147,6 +151,11 @@ def _choice(rows: int, shuffled: bool) -> Choice:
     """
     label = "data, y shuffled" if shuffled else "data"
     return Choice("data", 1, (("rows", rows), ("shuffled", shuffled)), label)
+
+
+def _differs_by_seed(spec: RunSpec) -> bool:
+    """Return whether a run splits or shuffles the rows: without either, every seed reads all of them."""
+    return spec.fit is not None or bool(dict(spec.task.options)["shuffled"])
 
 
 def _only(name: str, values: tuple[Any, ...]) -> Any:  # noqa: ANN401
@@ -173,6 +182,7 @@ def _row(outcome: Outcome) -> dict[str, Any]:
         "estimator": spec.estimator.label,
         "seed": spec.seed,
         "shuffled": dict(spec.task.options)["shuffled"],
+        "trained": spec.fit is not None,
         "estimate_nats": readout.estimate if readout else math.nan,
         "train_nats": readout.train if readout else math.nan,
         "validation_nats": readout.validation if readout else math.nan,

@@ -12,7 +12,7 @@ from mibench.api.plan import Plan, on_device, plan_grid
 from mibench.engine.protocols import registry as protocols
 from mibench.engine.sources import pair_of
 from mibench.errors import UsageError
-from mibench.grid import SETTINGS, defaults, one_of, read, values_of
+from mibench.grid import SETTINGS, OneOrMore, defaults, one_of, read, values_of
 from mibench.registry import Choice, Registry, real_number, whole_number
 from mibench.reports.tables import setting
 from mibench.spec import PRECISIONS, SCHEDULES, Fit, RunSpec
@@ -38,8 +38,15 @@ def plan_to_freeze(given: Mapping[str, Any]) -> Plan:
     own = [name for name, entry in estimators.registry.entries.items() if entry.origin == "mibench"]
     levels = {name for name, about in SETTINGS.items() if about.level}
     unused = levels if "task" in given else {"mi"} if "rho" in given else set()
+    if not _trains_a_critic(given.get("estimator", own)):
+        unused |= {"critic"}
     reference = {name: text for name, text in defaults("check").items() if name not in unused}
     return plan_grid(read("plan", {"estimator": own, **reference, **given}))
+
+
+def _trains_a_critic(named: OneOrMore[str]) -> bool:
+    made = (estimators.get(name) for name in read("plan", {"estimator": named}).estimator)
+    return any(each.objective is not None and each.objective.model == "critic" for each in made)
 
 
 def freeze(planned: Plan, records: Iterable[Record]) -> Baseline:
