@@ -199,10 +199,10 @@ class Pairwise(nn.Module):
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()
-        self.layer = nn.Bilinear(dims.x, dims.y, 1)
+        self.layer = nn.Linear(dims.x + dims.y, 1)
 
     def forward(self, x, y):
-        return self.layer(x, y)[:, 0]
+        return self.layer(torch.cat([x, y], 1))[:, 0]
 
 
 @dataclass(frozen=True)
