@@ -96,11 +96,11 @@ def test_trained_encoders_know_the_past_and_times_as_negatives_read_too_much():
         chosen, source = encoders.registry.choose(recipe), tasks.registry.choose("cpc")
         pack = train_encoders([EncoderSpec(chosen, source, seed) for seed in (0, 1)], torch.device("cpu"))
         for horizon in (1, 8):
-            pairs = [represent(tasks.get("cpc", horizon=horizon), encoder) for encoder in pack]
-            for pair in pairs:
-                low, high = pair.task.true_mi_interval_nats
-                assert 0.85 * high < low <= high
-            read[recipe, horizon] = [pair.facts["encoder_nats"] for pair in pairs]
+            found = [represent(tasks.registry.choose("cpc", horizon=horizon), encoder) for encoder in pack]
+            for representation in found:
+                truth = representation.pair.truth
+                assert 0.85 * truth.high < truth.low <= truth.high
+            read[recipe, horizon] = [one.facts["encoder_nats"] for one in found]
     exact = tasks.get("cpc", horizon=8).true_mi_nats
     # A lower bound where negatives are of the marginal; none where they depend on the context.
     assert max(read["cpc", 8]) < exact + 0.02

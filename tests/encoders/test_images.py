@@ -10,10 +10,11 @@ from sklearn.neighbors import NearestCentroid
 
 import mibench
 from mibench import encoders, tasks
+from mibench.batch import Dims
 from mibench.convolution import convolutional, convolve, feature_count, standardised
 from mibench.encoders import images as recipes
-from mibench.engine import encoding
 from mibench.engine.encoding import COLLAPSED, represent, train_encoders
+from mibench.geometry import direction_spread
 from mibench.seeding import stream
 from mibench.spec import EncoderSpec
 from mibench.tasks.images import load
@@ -36,8 +37,9 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def task():
-    return tasks.get("digits").training
+def source():
+    """Return the training images, on which encoders are trained."""
+    return tasks.get("digits").encoder_source(training=True)
 
 
 def rows(*shape, seed=0):
@@ -50,12 +52,12 @@ def units(*shape, seed=0):
 
 def one_run(recipe, seed=0):
     """Return the parameters, what is carried and a batch of one run, with the run axis, in float64."""
-    trained = recipe.initialise(task(), generator(seed))
-    carried = recipe.carried_tensors(trained, generator(seed + 1))
-    batch = recipe.draw(task(), generator(seed + 2))
+    trained = recipe.initialise(source(), generator(seed))
+    state = recipe.state(trained, generator(seed + 1))
+    batch = recipe.draw(source(), generator(seed + 2))
     return [
         {k: v[None].double() if v.is_floating_point() else v[None] for k, v in side.items()}
-        for side in (trained, carried, batch)
+        for side in (trained, state, batch)
     ]
 
 
@@ -131,86 +133,86 @@ def cosine(a, b):
 @pytest.mark.parametrize("name", ["byol", "simsiam"])
 def test_predictive_losses(name):
     recipe = encoders.get(name, batch=6)
-    trained, carried, batch = one_run(recipe)
-    for value in carried.values():  # a copy that is another by now
+    trained, state, batch = one_run(recipe)
+    for value in state.values():  # a copy that is another by now
         value.add_(0.05 * rows(*value.shape, seed=5))
     views = recipes.two_views(trained, batch)
     z = [recipe.encode_x(trained, view)[0].numpy() for view in views]
     u = [naive_head(trained, "head", part) for part in z]
     p = [naive_head(trained, "predictor", part) for part in u]
     if name == "byol":
-        z = [recipe.encode_x(carried, view)[0].numpy() for view in views]
-        u = [naive_head(carried, "head", part) for part in z]
+        z = [recipe.encode_x(state, view)[0].numpy() for view in views]
+        u = [naive_head(state, "head", part) for part in z]
     mean = (np.mean(cosine(p[0], u[1])) + np.mean(cosine(p[1], u[0]))) / 2
     expected = 2 - 2 * mean if name == "byol" else -mean
-    assert recipe.loss(trained, carried, batch).item() == pytest.approx(expected, abs=1e-10)
+    assert recipe.loss(trained, state, batch).item() == pytest.approx(expected, abs=1e-10)
 
 
 def test_contrastive_losses_compare_projections_of_both_views():
     for name in ("simclr", "moco"):
         recipe = encoders.get(name, batch=6, **({"queue": 9} if name == "moco" else {}))
-        trained, carried, batch = one_run(recipe)
+        trained, state, batch = one_run(recipe)
         first, second = recipes.two_views(trained, batch)
         u = recipe.project(trained, recipe.encode_x(trained, first))
         if name == "simclr":
             v = recipe.project(trained, recipe.encode_x(trained, second))
             expected = recipes.nt_xent(u, v, 0.2)
         else:
-            k = recipe.project(carried, recipe.encode_x(carried, second))
-            expected = recipes.against_queue(u, k, carried["queue"], 0.2)
+            k = recipe.project(state, recipe.encode_x(state, second))
+            expected = recipes.against_queue(u, k, state["queue"], 0.2)
         assert u.norm(dim=-1).sub(1).abs().max().item() < 1e-12
-        assert torch.allclose(recipe.loss(trained, carried, batch), expected)
-        own = recipe.own_estimate(task(), trained, carried, batch)
+        assert torch.allclose(recipe.loss(trained, state, batch), expected)
+        own = recipe.own_estimate(source(), trained, state, batch)
         candidates = 2 * 6 - 1 if name == "simclr" else 9 + 1
         assert own.item() == pytest.approx(math.log(candidates) - expected.item())
-        assert recipe.own_ceiling(task()) == pytest.approx(math.log(candidates))
+        assert recipe.own_ceiling(source()) == pytest.approx(math.log(candidates))
 
 
 def test_simcse_has_two_masks_of_the_same_image():
     recipe = encoders.get("simcse", batch=64, dropout=0.25)
-    trained, carried, batch = one_run(recipe)
+    trained, state, batch = one_run(recipe)
     assert set(batch) == {"images", "masks"}
     masks = batch["masks"][0]
     assert masks.shape == (2, 64, 256)
     assert sorted(set(masks.flatten().tolist())) == pytest.approx([0, 4 / 3], abs=1e-6)
     assert (masks == 0).double().mean().item() == pytest.approx(0.25, abs=0.02)
     assert (masks[0] != masks[1]).any()
-    assert recipe.own_ceiling(task()) == math.log(64)
+    assert recipe.own_ceiling(source()) == math.log(64)
     alike = batch | {"masks": torch.ones_like(batch["masks"])}
     z = recipe.project(trained, recipe.encode_x(trained, batch["images"]))
-    assert torch.allclose(recipe.loss(trained, carried, alike), recipes.one_way(z, z, 0.2))
+    assert torch.allclose(recipe.loss(trained, state, alike), recipes.one_way(z, z, 0.2))
 
 
 def test_supervised_loss_is_the_cross_entropy():
     recipe = encoders.get("supervised", batch=20)
-    trained, carried, batch = one_run(recipe)
+    trained, state, batch = one_run(recipe)
     z = recipe.encode_x(trained, recipes.viewed(batch, (8, 8))[:, 0])[0]
     logits = z @ trained["classifier.0.weight"][0] + trained["classifier.0.bias"][0]
     losses = [
         log_sum_exp(row.tolist()) - row[c].item() for row, c in zip(logits, batch["classes"][0], strict=True)
     ]
-    assert recipe.loss(trained, carried, batch).item() == pytest.approx(np.mean(losses))
+    assert recipe.loss(trained, state, batch).item() == pytest.approx(np.mean(losses))
 
 
 # ---- What gradients reach
 
 
-def gradients(recipe, trained, carried, batch):
-    for value in (*trained.values(), *carried.values()):
+def gradients(recipe, trained, state, batch):
+    for value in (*trained.values(), *state.values()):
         value.requires_grad_()
-    recipe.loss(trained, carried, batch).sum().backward()
-    return [{key for key, value in side.items() if value.grad is not None} for side in (trained, carried)]
+    recipe.loss(trained, state, batch).sum().backward()
+    return [{key for key, value in side.items() if value.grad is not None} for side in (trained, state)]
 
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_gradients_reach_all_that_is_trained_and_nothing_that_is_carried(name):
     recipe = encoders.get(name, batch=8)
-    trained, carried, batch = one_run(recipe)
-    reached, beside = gradients(recipe, trained, carried, batch)
+    trained, state, batch = one_run(recipe)
+    reached, beside = gradients(recipe, trained, state, batch)
     assert reached == set(trained)
     assert beside <= {"queue"}
     if name == "moco":  # the engine never asks for the queue's gradient; its keys are no function of theta
-        assert set(carried) > {"queue"}
+        assert set(state) > {"queue"}
 
 
 def test_the_stop_gradient():
@@ -218,11 +220,11 @@ def test_the_stop_gradient():
     grads = {}
     for name in ("simsiam", "simsiam[stop_gradient=false]"):
         recipe = encoders.get(name, batch=8)
-        trained, carried, batch = one_run(recipe)
-        gradients(recipe, trained, carried, batch)
+        trained, state, batch = one_run(recipe)
+        gradients(recipe, trained, state, batch)
         grads[name] = trained["head.1.weight"].grad.clone()
     recipe = encoders.get("simsiam", batch=8)
-    trained, carried, batch = one_run(recipe)
+    trained, state, batch = one_run(recipe)
     weight = trained["head.1.weight"]
     held = recipe.projections(trained, recipes.two_views(trained, batch))
 
@@ -242,27 +244,27 @@ def test_the_stop_gradient():
 
 def test_the_queue_is_first_in_first_out():
     recipe = encoders.get("moco", batch=4, queue=10, momentum=0.5)
-    trained, carried, batch = one_run(recipe)
-    before = {key: value.clone() for key, value in carried.items()}
+    trained, state, batch = one_run(recipe)
+    before = {key: value.clone() for key, value in state.items()}
     trained = {key: value + 1 for key, value in trained.items()}
     keys = recipe.project(before, recipe.encode_x(before, recipes.two_views(trained, batch)[1]))
-    recipe.after_step(trained, carried, batch)
-    assert torch.equal(carried["queue"][:, :6], before["queue"][:, 4:])
-    assert torch.allclose(carried["queue"][:, 6:], keys)
-    for key in set(carried) - {"queue"}:
-        assert torch.allclose(carried[key], before[key] + 0.5)
-    assert "offset" in " ".join(carried)
+    recipe.after_step(trained, state, batch)
+    assert torch.equal(state["queue"][:, :6], before["queue"][:, 4:])
+    assert torch.allclose(state["queue"][:, 6:], keys)
+    for key in set(state) - {"queue"}:
+        assert torch.allclose(state[key], before[key] + 0.5)
+    assert "offset" in " ".join(state)
 
 
 def test_the_copy_follows():
     recipe = encoders.get("byol", momentum=0.9)
-    trained, carried, batch = one_run(recipe)
-    assert {key.partition(".")[0] for key in carried} == {"encoder", "head"}
-    assert all(torch.equal(carried[key], trained[key]) for key in carried)
-    before = {key: value.clone() for key, value in carried.items()}
+    trained, state, batch = one_run(recipe)
+    assert {key.partition(".")[0] for key in state} == {"encoder", "head"}
+    assert all(torch.equal(state[key], trained[key]) for key in state)
+    before = {key: value.clone() for key, value in state.items()}
     moved = {key: value + 2 for key, value in trained.items()}
-    recipe.after_step(moved, carried, batch)
-    assert all(torch.allclose(carried[key], before[key] + 0.2) for key in carried)
+    recipe.after_step(moved, state, batch)
+    assert all(torch.allclose(state[key], before[key] + 0.2) for key in state)
 
 
 # ---- Packs
@@ -279,15 +281,15 @@ def test_a_run_in_a_pack_is_the_run_alone(name):
     together = train_encoders(specs(name, [0, 1, 5], **few), CPU)
     (alone,) = train_encoders(specs(name, [1], **few), CPU)
     assert set(alone.parameters) == set(together[1].parameters)
-    recipe, pixels = encoders.get(name), task().images(200, generator())[None]
+    recipe, pixels = encoders.get(name), source().images(200, generator())[None]
     z, other = (
         recipe.encode_x({key: value[None] for key, value in made.parameters.items()}, pixels)
         for made in (alone, together[1])
     )
     # Adam's first steps make a gradient's sign of it, so rounding counts where a gradient is nearly 0.
     assert (z - other).std().item() < 0.002 * z.std().item()
-    for key, value in alone.carried.items():
-        assert torch.allclose(together[1].carried[key], value, atol=1e-3), key
+    for key, value in alone.state.items():
+        assert torch.allclose(together[1].state[key], value, atol=1e-3), key
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -308,7 +310,7 @@ def test_a_run_that_is_not_finite_leaves_the_others(name, dtype):
 
     def losses_and_gradients(broken):
         sides = [{k: torch.cat([run[i][k] for run in runs]) for k in runs[0][i]} for i in range(3)]
-        trained, carried, batch = (
+        trained, state, batch = (
             {k: v.to(dtype) if v.is_floating_point() else v for k, v in side.items()} for side in sides
         )
         if broken:
@@ -316,11 +318,11 @@ def test_a_run_that_is_not_finite_leaves_the_others(name, dtype):
             trained["encoder.weight"][1] = math.inf
         for value in trained.values():
             value.requires_grad_()
-        loss = recipe.loss(trained, carried, batch)
+        loss = recipe.loss(trained, state, batch)
         loss.sum().backward()
         with torch.no_grad():
-            recipe.after_step(trained, carried, batch)
-        return loss.detach(), {key: value.grad for key, value in trained.items()}, carried
+            recipe.after_step(trained, state, batch)
+        return loss.detach(), {key: value.grad for key, value in trained.items()}, state
 
     (loss, grads, kept), (broken, broken_grads, broken_kept) = map(losses_and_gradients, (False, True))
     assert not broken[1].isfinite()
@@ -348,7 +350,7 @@ def test_one_that_diverges_leaves_its_pack(monkeypatch):
     assert [bool(one.message) for one in made] == [False, True, False]
     assert "step 1" in made[1].message
     assert all(torch.equal(value, sound[2].parameters[key]) for key, value in made[2].parameters.items())
-    assert represent(tasks.get("digits"), made[1]).task is None
+    assert represent(tasks.registry.choose("digits"), made[1]).pair is None
 
 
 # ---- The network and the views
@@ -449,40 +451,42 @@ def test_steps_0_is_the_random_encoder():
 def test_intervals_are_in_order_and_the_pair_is_deterministic(name):
     few = {} if name == "random" else {"steps": 5}
     (made,) = train_encoders(specs(name, [0], **few), CPU)
+    (again,) = train_encoders(specs(name, [0], **few), CPU)
     for options in ({"p": 0.0}, {"mi": 4.0}):
-        task_ = tasks.get("digits", **options)
-        pair = represent(task_, made)
-        assert pair.message == ""
-        low, high = pair.task.true_mi_interval_nats
-        assert 0 <= low <= high == task_.true_mi_nats
-        assert pair.task.dim_x == task_.tiles * 32
-        assert dict(represent(task_, made).facts) == dict(pair.facts)
-        assert {"alignment", "uniformity", "probe_accuracy", "effective_rank"} <= set(pair.facts)
-        if (ceiling := pair.facts.get("encoder_ceiling_nats")) is not None:
-            assert pair.facts["encoder_nats"] <= ceiling
+        choice, task = tasks.registry.choose("digits", **options), tasks.get("digits", **options)
+        found = represent(choice, made)
+        assert found.message == ""
+        truth = found.pair.truth
+        assert 0 <= truth.low <= truth.high == task.true_mi_nats
+        assert found.pair.dims == Dims(task.tiles * 32, task.tiles * 32)
+        assert dict(represent(choice, again).facts) == dict(found.facts)
+        assert {"alignment", "uniformity", "probe_accuracy", "effective_rank"} <= set(found.facts)
+        if (ceiling := found.facts.get("encoder_ceiling_nats")) is not None:
+            assert found.facts["encoder_nats"] <= ceiling
 
 
-JUDGED = ("random", "supervised", "simclr", "byol", "simsiam", "simsiam[stop_gradient=false]")
+MEASURED = ("random", "supervised", "simclr", "byol", "simsiam", "simsiam[stop_gradient=false]")
 
 
 @pytest.fixture(scope="module")
-def judged():
+def measured():
     """Return what recipes make of three seeds at m = 1, p = 0, with how far directions spread."""
-    full = tasks.get("digits", m=1, p=0.0)
-    spreads = []
+    full = tasks.registry.choose("digits", m=1, p=0.0)
+    return {
+        name: [(represent(full, made), spread(made)) for made in train_encoders(specs(name, range(3)), CPU)]
+        for name in MEASURED
+    }
 
-    def listened(*args):
-        spreads.append(narrowest(*args)[1])
-        return narrowest(*args)
 
-    found = {}
-    narrowest = encoding._narrowest
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encoding, "_narrowest", listened)
-        for name in JUDGED:
-            pairs = [represent(full, made) for made in train_encoders(specs(name, range(3)), CPU)]
-            found[name] = list(zip(pairs, spreads[-3:], strict=True))
-    return found
+def spread(made):
+    """Return how far directions spread, in the representation of images or in what the loss compares."""
+    recipe = encoders.registry.make(made.spec.encoder)
+    parameters = {key: value[None] for key, value in made.parameters.items()}
+    sides = [
+        recipe.encode_x(parameters, source().images(500, generator())[None]),
+        recipe.compared(source(), parameters, generator()),
+    ]
+    return min(direction_spread(side[0].double()) for side in sides if side is not None)
 
 
 def nearest_class_mean():
@@ -497,31 +501,31 @@ def nearest_class_mean():
 
 
 @pytest.mark.slow
-def test_simclr_beats_an_untrained_network_and_the_nearest_class_mean(judged):
+def test_simclr_beats_an_untrained_network_and_the_nearest_class_mean(measured):
     simclr, random = (
-        [pair.facts["probe_accuracy"] for pair, _ in judged[name]] for name in ("simclr", "random")
+        [found.facts["probe_accuracy"] for found, _ in measured[name]] for name in ("simclr", "random")
     )
     assert min(simclr) > nearest_class_mean()
     assert min(simclr) > max(random)
 
 
 @pytest.mark.slow
-def test_the_supervised_interval_is_narrow(judged):
-    for pair, _ in judged["supervised"]:
-        low, high = pair.task.true_mi_interval_nats
-        assert high == pytest.approx(math.log(10))
-        assert high - low < 0.3
+def test_the_supervised_interval_is_narrow(measured):
+    for found, _ in measured["supervised"]:
+        truth = found.pair.truth
+        assert truth.high == pytest.approx(math.log(10))
+        assert truth.high - truth.low < 0.3
 
 
 @pytest.mark.slow
-def test_only_what_has_no_stop_gradient_collapses_and_others_are_far_from_it(judged):
-    for name in JUDGED:
-        for pair, spread in judged[name]:
+def test_only_what_has_no_stop_gradient_collapses_and_others_are_far_from_it(measured):
+    for name in MEASURED:
+        for found, far in measured[name]:
             collapsed = name == "simsiam[stop_gradient=false]"
-            assert ("collapsed" in pair.message) is collapsed
-            assert (pair.task is None) is collapsed
-            assert "effective_rank" in pair.facts
-            assert spread < COLLAPSED / 2 if collapsed else spread > 10 * COLLAPSED
+            assert ("collapsed" in found.message) is collapsed
+            assert (found.pair is None) is collapsed
+            assert "effective_rank" in found.facts
+            assert far < COLLAPSED / 2 if collapsed else far > 10 * COLLAPSED
 
 
 @pytest.mark.slow

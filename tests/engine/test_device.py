@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import psutil
 import pytest
 import torch
-from grids import pack_of, specs
-from mibench.engine.execute import execute
+from grids import outcomes, pack_of, specs
 
 import mibench
-from mibench.engine import device, train
-from mibench.engine.plan import packs
+from mibench.engine import device
+from mibench.engine import fit as fitting
+from mibench.engine.backends import Local
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 
@@ -47,7 +47,7 @@ def test_memory_is_known_where_the_system_has_no_sysconf(monkeypatch):
     assert found == there or there is None
     assert mibench.plan("infonce", n=4, device="cpu").specs
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=2**20))
-    with pytest.raises(mibench.UsageError, match="One run at n = 4"):
+    with pytest.raises(mibench.UsageError, match="at n = 4 with"):
         mibench.plan("infonce", n=4, device="cpu")
 
 
@@ -83,17 +83,15 @@ def test_the_precision_of_products_is_put_back(precision):
 @pytest.mark.cuda
 @pytest.mark.filterwarnings("ignore:.*capturable=True.*")  # the eager half is not captured on purpose
 @pytest.mark.parametrize("name", ["infonce", "nce[k=3,normalizer=learned]", "mine", "nwj", "dv", "smile"])
-@pytest.mark.parametrize("critic", ["separable[hidden=16]", "bilinear", "joint[hidden=16]"])
-def test_captured_step_is_the_eager_one(name, critic, monkeypatch):
-    pack = pack_of(specs(name, seeds=range(3), critic=critic))
+@pytest.mark.parametrize("model", ["separable[hidden=16]", "bilinear", "joint[hidden=16]"])
+def test_captured_step_is_the_eager_one(name, model, monkeypatch):
+    pack = pack_of(specs(name, seeds=range(3), model=model))
     cuda = torch.device("cuda", 0)
-    captured = train.train(pack, cuda)
-    monkeypatch.setattr(train, "captured", lambda step, *_: step)
-    eager = train.train(pack, cuda)
-    for key, value in eager.critic.items():
-        assert torch.allclose(captured.critic[key], value, atol=1e-9)
-    for key, value in eager.learned.items():
-        assert torch.allclose(captured.learned[key], value, atol=1e-9)
+    captured = fitting.fit(pack, cuda)
+    monkeypatch.setattr(fitting, "captured", lambda step, *_: step)
+    eager = fitting.fit(pack, cuda)
+    for key, value in eager.parameters.items():
+        assert torch.allclose(captured.parameters[key], value, atol=1e-9)
 
 
 @needs_cuda
@@ -101,8 +99,8 @@ def test_captured_step_is_the_eager_one(name, critic, monkeypatch):
 @pytest.mark.parametrize("name", ["infonce", "mine", "nwj", "nce"])
 def test_cuda_and_cpu_agree(name):
     together = specs(name, seeds=range(4))
-    estimates = []
-    for kind in ("cpu", "cuda"):
-        done = execute(packs(together, 2**30), torch.device(kind))
-        estimates.append([outcome.readout.estimate for pack in done for outcome in pack])
+    estimates = [
+        [one.readout.estimate for one in outcomes(together, 2**30, Local(torch.device(kind))).values()]
+        for kind in ("cpu", "cuda")
+    ]
     assert estimates[0] == pytest.approx(estimates[1], abs=1e-4)

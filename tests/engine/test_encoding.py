@@ -8,11 +8,10 @@ import torch
 
 import mibench
 from mibench import encoders, tasks
-from mibench.api import representing
 from mibench.encoders.linear import Linear
-from mibench.engine import encoding
 from mibench.engine.encoding import encoder_of, encoder_packs, represent, train_encoders
 from mibench.errors import StoreError
+from mibench.seeding import stream
 from mibench.spec import EncoderSpec
 
 TINY = "linear[dim=2,batch=8,steps=4]"
@@ -38,9 +37,9 @@ def test_fewer_steps_are_where_more_steps_once_were():
     steps = []
     original = Linear.loss
 
-    def loss(self, trained, carried, batch):
-        steps.append({key: value.detach().clone() for key, value in trained.items()})
-        return original(self, trained, carried, batch)
+    def loss(self, parameters, state, batch):
+        steps.append({key: value.detach().clone() for key, value in parameters.items()})
+        return original(self, parameters, state, batch)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Linear, "loss", loss)
@@ -49,32 +48,32 @@ def test_fewer_steps_are_where_more_steps_once_were():
         assert torch.equal(value, steps[4][key][0])
 
 
-def test_a_diverging_run_leaves_its_mates_alone(monkeypatch):
+def test_a_diverging_run_leaves_the_others_alone(monkeypatch):
     (alone,) = train_encoders(specs(1), torch.device("cpu"))
     original = Linear.loss
 
-    def loss(self, trained, carried, batch):
-        found = original(self, trained, carried, batch)
+    def loss(self, parameters, state, batch):
+        found = original(self, parameters, state, batch)
         return torch.cat([found[:1] * torch.nan, found[1:]]) if len(found) == 2 else found
 
     monkeypatch.setattr(Linear, "loss", loss)
-    diverged, sound = train_encoders(specs(0, 1), torch.device("cpu"))
+    diverged, other = train_encoders(specs(0, 1), torch.device("cpu"))
     assert diverged.message == "the encoder diverged: its loss is not finite at step 1"
-    assert sound.message == ""
-    assert all(torch.allclose(sound.parameters[key], alone.parameters[key], atol=1e-6) for key in "ab")
-    assert represent(tasks.get("linear-encoder"), diverged).task is None
+    assert other.message == ""
+    assert all(torch.allclose(other.parameters[key], alone.parameters[key], atol=1e-6) for key in "ab")
+    assert represent(tasks.registry.choose("linear-encoder"), diverged).pair is None
 
 
 def test_an_error_in_a_pack_is_that_of_one(monkeypatch):
     original = Linear.initialise
 
-    def initialise(self, task, generator):
+    def initialise(self, source, generator):
         if generator.initial_seed() == bad:
             raise RuntimeError("no memory")
-        return original(self, task, generator)
+        return original(self, source, generator)
 
     (spec, other) = specs(0, 1)
-    bad = encoding.stream("encoder weights", *encoding._name(spec)).initial_seed()
+    bad = stream("encoder weights", spec.task.identity, spec.seed).initial_seed()
     monkeypatch.setattr(Linear, "initialise", initialise)
     failed, fine = train_encoders([spec, other], torch.device("cpu"))
     assert failed.message == "the encoder failed: RuntimeError: no memory"
@@ -92,7 +91,7 @@ def test_one_encoder_serves_every_estimator_n_and_horizon():
 def test_an_encoder_is_trained_once_and_then_read_from_the_store(tmp_path, monkeypatch):
     first = mibench.run("infonce", "linear-encoder", seeds=2, out=tmp_path, **GRID)
     assert len(list((tmp_path / "encoders").iterdir())) == 2
-    monkeypatch.setattr(representing, "train_encoders", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(Linear, "loss", lambda *_: pytest.fail("trained again"))
     again = mibench.run("nwj", "linear-encoder", seeds=2, out=tmp_path, **GRID)
     assert again["true_mi_low_nats"].tolist() == first["true_mi_low_nats"].tolist()
     assert (again["status"] == "ok").all()
@@ -118,8 +117,8 @@ def test_a_cache_that_cannot_be_used_is_an_error_that_says_what_to_do(tmp_path):
 def test_runs_of_a_failed_encoder_are_failed_records_and_no_estimates(tmp_path, monkeypatch):
     original = Linear.loss
 
-    def loss(self, trained, carried, batch):
-        return original(self, trained, carried, batch) * torch.nan
+    def loss(self, parameters, state, batch):
+        return original(self, parameters, state, batch) * torch.nan
 
     with monkeypatch.context() as patch:
         patch.setattr(Linear, "loss", loss)
@@ -136,15 +135,15 @@ def test_runs_of_a_failed_encoder_are_failed_records_and_no_estimates(tmp_path, 
 def test_a_collapsed_encoder_is_said_to_have_collapsed(monkeypatch):
     (made,) = train_encoders(specs(0), torch.device("cpu"))
     made.parameters["a"].zero_()
-    pair = represent(tasks.get("linear-encoder"), made)
-    assert pair.task is None
-    assert "the truth of the representation cannot be enclosed" in pair.message
+    found = represent(tasks.registry.choose("linear-encoder"), made)
+    assert found.pair is None
+    assert "the truth of the representation cannot be enclosed" in found.message
     (random,) = [_random_encoder()]
     random.parameters["encoder.weight"].zero_()
     random.parameters["encoder.bias"].fill_(1.0)
-    pair = represent(tasks.get("digits"), random)
-    assert pair.task is None
-    assert pair.message.startswith("the encoder collapsed: all inputs have nearly one representation")
+    found = represent(tasks.registry.choose("digits"), random)
+    assert found.pair is None
+    assert found.message.startswith("the encoder collapsed: all inputs have nearly one representation")
 
 
 @pytest.mark.parametrize("recipe", ["linear[objective=nwj,lr=5,steps=1]", "linear[lr=1e30,steps=1]"])
@@ -168,42 +167,70 @@ def test_an_image_encoder_that_diverges_says_so_in_one_line():
         ],
         torch.device("cpu"),
     )
-    pair = represent(tasks.get("digits"), made)
-    assert pair.task is None
-    assert pair.message.startswith("the encoder diverged: ")
-    assert "\n" not in pair.message
+    found = represent(tasks.registry.choose("digits"), made)
+    assert found.pair is None
+    assert found.message.startswith("the encoder diverged: ")
+    assert "\n" not in found.message
 
 
-def test_representations_meet_the_same_data_whatever_the_encoder():
+def encoder_of_one(made):
+    """Return the two sides of a trained encoder as functions of rows."""
+    recipe = encoders.registry.make(made.spec.encoder)
+
+    def side(encode):
+        return lambda rows: encode(
+            {key: value[None].to(rows) for key, value in made.parameters.items()}, rows[None]
+        )[0]
+
+    return side(recipe.encode_x), side(recipe.encode_y)
+
+
+def scale_between(raw, scaled):
+    """Return the offset and the slope of each coordinate, where one is a linear function of the other."""
+    slope = scaled.std(0) / raw.std(0)
+    offset = scaled.mean(0) - slope * raw.mean(0)
+    assert torch.allclose(scaled, offset + slope * raw, atol=1e-6)
+    return offset, slope
+
+
+def test_representations_are_of_the_same_data_whatever_the_encoder():
     task = tasks.get("linear-encoder")
-    (one,), (other,) = (
-        train_encoders(specs(0, recipe=f"linear[dim={dim},steps=2]"), torch.device("cpu")) for dim in (2, 3)
-    )
-    x, _ = task.sample(5, torch.Generator().manual_seed(3))
-    for made in (one, other):
-        pair = represent(task, made).task
-        z, _ = pair.sample(5, torch.Generator().manual_seed(3))
-        assert torch.allclose(pair.x.back(z), x @ made.parameters["a"], atol=1e-5)
+    x, _ = task.sample(50, torch.Generator().manual_seed(3), torch.float64)
+    for dim in (2, 3):
+        (made,) = train_encoders(specs(0, recipe=f"linear[dim={dim},steps=2]"), torch.device("cpu"))
+        z, _ = represent(made.spec.task, made).pair.draw(50, torch.Generator().manual_seed(3), torch.float64)
+        assert z.shape == (50, dim)
+        scale_between(x @ made.parameters["a"].double(), z)
 
 
 def test_coordinates_of_representations_are_scaled_and_the_ratio_stays(generator):
+    task = tasks.get("linear-encoder")
     (made,) = train_encoders(specs(0), torch.device("cpu"))
     made.parameters["a"].mul_(100.0)
-    pair = represent(tasks.get("linear-encoder"), made).task
-    z, other = pair.sample(2000, generator, torch.float64)
+    pair = represent(made.spec.task, made).pair
+    z, other = pair.draw(2000, torch.Generator().manual_seed(1), torch.float64)
     for side in (z, other):
         assert torch.allclose(side.mean(0), torch.zeros(2, dtype=torch.float64), atol=0.15)
         assert torch.allclose(side.std(0), torch.ones(2, dtype=torch.float64), atol=0.15)
-    unscaled = pair.task.log_density_ratio(pair.x.back(z), pair.y.back(other))
-    assert torch.allclose(pair.log_density_ratio(z, other), unscaled)
-    assert pair.knows_ratio
-    assert pair.log_density_ratio(z, other).diagonal().mean().item() == pytest.approx(
-        pair.true_mi_nats, abs=0.05
-    )
-    assert pair.training is pair
-    images = represent(tasks.get("digits"), _random_encoder()).task
-    assert images.training.task is images.task.training
-    assert images.training.x is images.x
+    unscaled = task.represented(*encoder_of_one(made), generator)
+    raw, raw_other = unscaled.draw(2000, torch.Generator().manual_seed(1), torch.float64)
+    _, slope = scale_between(raw, z)
+    assert slope.max() < 0.1
+    ratio = pair.log_ratio(z, other)
+    assert torch.allclose(ratio, unscaled.log_ratio(raw, raw_other))
+    assert ratio.diagonal().mean().item() == pytest.approx(pair.truth.value, abs=0.05)
+    assert pair.training is None  # which is drawn afresh, so that training needs no other
+
+
+def test_training_and_test_images_are_scaled_alike(generator):
+    task, made = tasks.get("digits"), _random_encoder()
+    unscaled, pair = task.represented(*encoder_of_one(made), generator), represent(made.spec.task, made).pair
+    scales = []
+    for raw, scaled in ((unscaled, pair), (unscaled.training, pair.training)):
+        sides = (one.draw(500, torch.Generator().manual_seed(2), torch.float64)[0] for one in (raw, scaled))
+        scales.append(scale_between(*sides))
+    for test, train in zip(*scales, strict=True):
+        assert torch.allclose(test, train, atol=1e-6)
 
 
 def _random_encoder():

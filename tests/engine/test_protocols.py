@@ -1,32 +1,37 @@
 """The staircase and the fixed data set: which data are trained on, and where each number comes from."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from grids import pack_of, specs
-from mibench.engine.execute import execute
+from grids import CPU, LARGE, outcomes, pack_of, specs
 
 from mibench import estimators
-from mibench.engine import samples, staircase, train
+from mibench.engine.backends import Local
+from mibench.engine.data import training_chunks
+from mibench.engine.fit import initial_parameters
+from mibench.engine.jobs import PackJob
 from mibench.engine.plan import Pack, packs, training_key
+from mibench.engine.protocols import registry as protocols
+from mibench.seeding import stream
+from mibench.tasks import get as task_of
+from mibench.tasks.pair import Pair
 
-CPU = torch.device("cpu")
-LARGE = 2**40
 STAIRS = {"mis": (1.0, 2.0), "protocol": "staircase[levels=1/2,span=10]", "steps": 60, "schedule": "constant"}
 DATA = {"mis": (1.0,), "protocol": "samples[size=200,every=5,patience=4]", "ns": (8,), "schedule": "constant"}
 
 
-def outcomes(specs_, budget=LARGE):
-    done = [outcome for pack in execute(packs(specs_, budget), CPU) for outcome in pack]
-    return {outcome.spec: outcome for outcome in done}
+def follow(pack):
+    """Return what is fitted and read where a pack follows its protocol."""
+    return pack.protocol.follow(pack, CPU, lambda steps: None)
 
 
 def climb(specs_):
     (pack,) = packs(specs_, LARGE)
-    return pack, staircase.climb(pack, CPU, lambda steps: None)[1]
+    return pack, follow(pack)[1]
 
 
 def test_one_critic_climbs_all_stairs_and_each_run_is_a_level():
@@ -40,13 +45,14 @@ def test_curve_is_the_value_of_each_training_batch_before_its_step():
     """Against a loop with torch.optim.Adam on the same batches."""
     levels = specs("nwj", **STAIRS)
     pack, readouts = climb(levels)
-    own = {key: value.clone().requires_grad_() for key, value in train.initial_critic(pack).items()}
+    own = {key: value.clone().requires_grad_() for key, value in initial_parameters(pack).items()}
     optimiser = torch.optim.Adam(own.values(), lr=5e-4)
     values = []
     for level in (1.0, 2.0):
-        for x, y in train.fresh_data(pack.at(level), CPU, 30):
+        for x, y in training_chunks(pack.at(level), CPU, 30):
             for step in range(x.shape[1]):
-                value = pack.estimator.estimate(pack.critic.scores(own, x[:, step], y[:, step])).sum()
+                scores = pack.model.scores(own, x[:, step], y[:, step])
+                value = estimators.get("nwj").estimate(scores).sum()
                 values.append(value.item())
                 optimiser.zero_grad()
                 (-value).backward()
@@ -68,11 +74,10 @@ def test_the_staircases_oracle_is_the_exact_critic_on_the_tails_training_batches
     levels = specs("nwj", **STAIRS)
     pack, readouts = climb(levels)
     for spec, level in zip(levels, (1.0, 2.0), strict=True):
-        alone = pack.at(level)
-        batches = [(x[0], y[0]) for x, y in train.fresh_data(alone, CPU, 30)]
+        batches = [(x[0], y[0]) for x, y in training_chunks(pack.at(level), CPU, 30)]
         x, y = (torch.cat(side)[15:] for side in zip(*batches, strict=True))
-        ratios = alone.tasks[0].log_density_ratio(x, y)
-        expected = pack.estimator.estimate(1 + ratios).mean().item()
+        ratios = task_of("gaussian", dim=4, mi=level).log_density_ratio(x, y)
+        expected = estimators.get("nwj").estimate(1 + ratios).mean().item()
         assert readouts[spec].oracle == pytest.approx(expected, abs=1e-9)
 
 
@@ -82,7 +87,7 @@ def test_stairs_do_not_depend_on_which_levels_are_asked_for():
     assert one[both[1]].readout.estimate == together[both[1]].readout.estimate
 
 
-def test_levels_below_the_one_where_the_objective_breaks_are_sound():
+def test_levels_below_the_one_where_the_objective_breaks_stay():
     broken = specs(
         "nwj", **STAIRS | {"mis": (1.0, 1e9), "protocol": "staircase[levels=1/1e9]"}, precision="float32"
     )
@@ -91,16 +96,27 @@ def test_levels_below_the_one_where_the_objective_breaks_are_sound():
     assert "float32" in done[broken[1]].message
 
 
-def test_a_level_with_a_value_that_is_not_finite_is_diverged_however_smooth_the_curve_is():
-    (pack,) = packs(specs("nwj", **STAIRS), LARGE)
-    oracle = torch.ones(15, dtype=torch.float64)
-    for bad in (math.nan, math.inf, -math.inf):
-        for step in (3, 25):  # in the level's head, or in the tail that is averaged
-            curve = torch.ones(60, dtype=torch.float64)
-            curve[step] = bad
-            read = staircase._read(curve, oracle, slice(0, 30), pack.protocol)
-            assert "not finite" in read.message
-            assert staircase._read(curve, oracle, slice(30, 60), pack.protocol).message == ""
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("step", [3, 25])  # in the level's head, or in the tail that is averaged
+def test_a_level_with_a_value_that_is_not_finite_is_diverged_however_smooth_the_curve_is(
+    value, step, monkeypatch
+):
+    steps = []
+    estimate = type(estimators.get("nwj")).estimate
+
+    def listened(self, scores):
+        found = estimate(self, scores)
+        if scores.dtype == torch.float32:  # as in training; the exact scores are float64
+            steps.append(1)
+            found = torch.full_like(found, value) if len(steps) == step + 1 else found
+        return found
+
+    monkeypatch.setattr(type(estimators.get("nwj")), "estimate", listened)
+    levels = specs("nwj", **STAIRS, precision="float32")
+    _, readouts = climb(levels)
+    assert len(steps) == 60
+    assert "not finite" in readouts[levels[0]].message
+    assert readouts[levels[1]].message == ""
 
 
 def test_a_staircase_that_diverges_in_training_is_called_so():
@@ -109,24 +125,12 @@ def test_a_staircase_that_diverges_in_training_is_called_so():
         assert outcome.readout is None
 
 
-def test_an_estimator_that_raises_fails_alone_of_those_that_share_its_training(monkeypatch):
-    def broken(self, scores):
-        raise RuntimeError("a mistake")
-
-    monkeypatch.setattr(type(estimators.get("smile")), "estimate", broken)
-    done = outcomes(specs("js smile", mis=(1.0,), steps=5))
-    assert {spec.estimator.name: outcome.status for spec, outcome in done.items()} == {
-        "js": "ok",
-        "smile": "failed",
-    }
-
-
 def test_packs_on_samples_count_the_data_they_hold():
     small, large = (
         pack_of(specs(**DATA | {"protocol": f"samples[size={size}]"})) for size in (1000, 100_000)
     )
-    held = 2 * 8 * 8 * (100_000 - 1000)
-    assert large.bytes_a_run - small.bytes_a_run == held
+    numbers = 99_000 * (4 + 4)
+    assert 8 * numbers <= large.bytes_a_run - small.bytes_a_run <= 3 * 8 * numbers  # once, and not thrice
 
 
 def test_estimators_and_levels_share_one_training():
@@ -141,58 +145,94 @@ def test_estimators_and_levels_share_one_training():
         assert together[spec].readout.estimate == pytest.approx(outcome.readout.estimate, abs=1e-12)
 
 
+# ---- A data set of fixed size
+
+
+def sample_of(spec, size=200):
+    """Return the data set of a run in its three parts: 60% train, 20% validation, 20% test."""
+    pair = task_of("gaussian", dim=4, mi=dict(spec.task.options)["mi"]).pair()
+    x, y = pair.draw(size, stream("samples", spec.task.identity, spec.seed), torch.float64)
+    train, both = round(0.6 * size), round(0.8 * size)
+    return [(x[a:b], y[a:b]) for a, b in ((0, train), (train, both), (both, size))]
+
+
+def record_training(monkeypatch):
+    """Return a list to which every batch that an objective is trained on is added, as x (R, n, dim) and y."""
+    seen = []
+    kind = type(estimators.get("infonce"))
+    value = kind.value
+
+    def listened(self, model, parameters, state, batch):
+        seen.append((batch.x, batch.y))
+        return value(self, model, parameters, state, batch)
+
+    monkeypatch.setattr(kind, "value", listened)
+    return seen
+
+
 def test_parts_are_disjoint_and_of_the_sizes_that_were_said():
-    pack = pack_of(specs(**DATA, steps=1, seeds=range(2)))
-    parts = samples._parts(pack, pack.protocol)
-    assert [x.shape[1] for x, _ in parts] == list(pack.protocol.parts) == [120, 40, 40]
-    for run in range(2):
-        rows = torch.cat([x[run, :, 0] for x, _ in parts])
-        assert len(rows.unique()) == 200
-    assert not torch.isin(parts[0][0][0], parts[0][0][1]).any()  # seeds have data of their own
+    first, second = specs(**DATA, seeds=range(2))
+    assert pack_of([first]).protocol.parts == (120, 40, 40)
+    parts = sample_of(first)
+    assert [len(x) for x, _ in parts] == [120, 40, 40]
+    assert len(torch.cat([x[:, 0] for x, _ in parts]).unique()) == 200
+    assert not torch.isin(parts[0][0], sample_of(second)[0][0]).any()  # seeds have data of their own
 
 
-def test_epochs_go_through_every_batch_of_the_train_part_without_repeating_a_row():
+def test_epochs_go_through_every_batch_of_the_train_part_without_repeating_a_row(monkeypatch):
     pack = pack_of(specs(**DATA, steps=20, seeds=range(2)))
-    x = torch.arange(120.0).repeat(2, 1)[..., None]
-    epochs = list(samples._epochs(pack, x, x))
-    assert [one.shape[1] for one, _ in epochs] == [15, 5]
-    for run in range(2):
-        assert len(epochs[0][0][run].unique()) == 120
-    assert not torch.equal(epochs[0][0][0], epochs[0][0][1])
-    for one, other in epochs:
-        assert torch.equal(one, other)
+    seen = record_training(monkeypatch)
+    follow(patient(pack))
+    x, y = (torch.stack(side) for side in zip(*seen, strict=True))  # (steps, R, n, dim)
+    assert len(x) == 20
+    for run, spec in enumerate(pack.leaders):
+        train = sample_of(spec)[0]
+        first = x[:15, run].reshape(120, -1)  # an epoch: 15 batches of 8 of 120 rows
+        assert sorted(first[:, 0].tolist()) == sorted(train[0][:, 0].tolist())
+        rest = x[15:, run].reshape(40, -1)
+        assert len(rest[:, 0].unique()) == 40
+        order = [train[0][:, 0].tolist().index(value) for value in first[:, 0].tolist()]
+        assert order != sorted(order)
+        assert torch.equal(y[:15, run].reshape(120, -1), train[1][order])  # pairs stay together
+    assert not torch.equal(order_of(x, pack, 0), order_of(x, pack, 1))
+
+
+def order_of(x, pack, run):
+    """Return the rows of the train part in the order in which a run's first epoch goes through them."""
+    rows = sample_of(pack.leaders[run])[0][0][:, 0]
+    return (x[:15, run].reshape(120, -1)[:, :1] == rows).int().argmax(1)
+
+
+def patient(pack):
+    """Return the pack with so much patience that training never ends early."""
+    protocol = protocols.choose("samples[size=200,every=5,patience=1000]")
+    return Pack(tuple(tuple(replace(spec, protocol=protocol) for spec in own) for own in pack.trainings))
 
 
 def test_training_never_sees_validation_or_test_rows(monkeypatch):
-    seen = []
-    step = train.Critics.step
-    monkeypatch.setattr(train.Critics, "step", lambda self, x, y, lr: seen.append(x) or step(self, x, y, lr))
-    pack = pack_of(specs(**DATA, steps=20))
-    samples.fit(pack, CPU, lambda steps: None)
-    parts = samples._parts(pack, pack.protocol)
-    trained = torch.cat([x.flatten() for x in seen]).unique()
-    assert torch.isin(trained, parts[0][0]).all()
-    assert not torch.isin(trained, torch.cat([parts[1][0], parts[2][0]], 1)).any()
+    seen = record_training(monkeypatch)
+    (spec,) = specs(**DATA, steps=20)
+    follow(pack_of([spec]))
+    train, validation, test = sample_of(spec)
+    used = torch.cat([x.flatten() for x, _ in seen]).unique()
+    assert torch.isin(used, train[0]).all()
+    assert not torch.isin(used, torch.cat([validation[0], test[0]])).any()
 
 
-def test_the_best_critic_on_validation_is_read_out_and_no_later_one():
-    pack = pack_of(specs("infonce", **DATA | {"mis": (2.0,)}, steps=200, seeds=range(3)))
-    trained, readouts = samples.fit(pack, CPU, lambda steps: None)
-    again = {}
+def test_the_best_critic_on_validation_is_read_and_no_later_one():
+    pack = pack_of(specs("infonce", **DATA | {"mis": (2.0,)}, steps=300, lr=5e-3, seeds=range(3)))
+    fitted, readouts = follow(pack)
     for place, spec in enumerate(pack.leaders):
         best = readouts[spec].best_step
-        assert 0 < best <= 200
+        assert 0 < best < 300
         # The same run, stopped there by its number of steps, ends with the same critic.
-        x, y = (part.to(pack.dtype) for part in samples._parts(pack, pack.protocol)[0])
-        critics = train.train(
-            pack, CPU, feed=samples._epochs(pack, x, y), watch=lambda s, _, c, b=best: s == b
-        )
-        again[place] = critics.critic["g.0.weight"][place]
-    for place, weight in again.items():
-        assert torch.allclose(trained.critic["g.0.weight"][place], weight)
+        short = replace(spec, fit=replace(spec.fit, steps=best))
+        again, _ = follow(patient(pack_of([short])))
+        for key, value in again.parameters.items():
+            assert torch.allclose(fitted.parameters[key][place], value[0])
 
 
-def test_a_run_is_settled_by_its_own_patience_whatever_its_mates_do():
+def test_a_run_is_settled_by_its_own_patience_whatever_the_others_do():
     several = specs("infonce", **DATA, steps=300, seeds=range(4))
     together, alone = outcomes(several), outcomes(several, budget=0)
     assert len({outcome.readout.best_step for outcome in together.values()}) > 1
@@ -201,6 +241,16 @@ def test_a_run_is_settled_by_its_own_patience_whatever_its_mates_do():
         assert a.best_step == b.best_step
         for name in ("estimate", "train", "validation", "oracle"):
             assert getattr(a, name) == pytest.approx(getattr(b, name), abs=1e-6)
+
+
+def test_training_ends_when_every_run_is_settled(monkeypatch):
+    seen, reported = record_training(monkeypatch), []
+    pack = pack_of(specs("infonce", **DATA, steps=10_000, seeds=range(2)))
+    _, readouts = pack.protocol.follow(pack, CPU, reported.append)
+    best = [readout.best_step for readout in readouts.values()]
+    assert min(best) >= 5
+    assert len(seen) == max(best) + 4 * 5  # after four values, of every fifth step, without a better one
+    assert sum(reported) == 10_000  # nothing is left to do
 
 
 def test_fitting_shows_in_the_train_value():
@@ -229,18 +279,43 @@ def test_a_diverging_run_on_samples_is_called_so():
 
 
 def test_oracle_of_samples_is_that_of_the_test_part():
-    pack = pack_of(specs("infonce", **DATA, steps=5))
-    _, readouts = samples.fit(pack, CPU, lambda steps: None)
-    x, y = samples._parts(pack, pack.protocol)[2]
-    ratios = pack.tasks[0].log_density_ratio(x[0].view(5, 8, -1), y[0].view(5, 8, -1))
-    (readout,) = readouts.values()
+    (spec,) = specs("infonce", **DATA, steps=5)
+    (readout,) = follow(pack_of([spec]))[1].values()
+    x, y = sample_of(spec)[2]
+    task = task_of("gaussian", dim=4, mi=1.0)
+    ratios = task.log_density_ratio(x.view(5, 8, -1), y.view(5, 8, -1))
     assert readout.batches == 5
-    assert readout.oracle == pytest.approx(pack.estimator.estimate(ratios).mean().item())
+    assert readout.oracle == pytest.approx(estimators.get("infonce").estimate(ratios).mean().item())
     assert math.isfinite(readout.estimate_se)
 
 
-def test_a_pack_keeps_where_its_tasks_come_from():
-    pack = pack_of(specs(mis=(1.0,), seeds=range(4)))
-    own = Pack(pack.trainings, task_of=lambda choice: pack.tasks[0])
-    assert all(half.task_of is own.task_of for half in own.halves())
-    assert own.at(2.0).task_of is own.task_of
+class Swapped:
+    """A source of pairs with x and y the other way round, of which little is known."""
+
+    def pair(self, spec):
+        known = task_of("gaussian", dim=4, mi=1.0).pair()
+        return Pair(known.dims, known.truth, lambda *drawn: known.draw(*drawn)[::-1])
+
+    def dims(self, spec):
+        return self.pair(spec).dims
+
+
+def test_a_job_keeps_where_its_pairs_come_from():
+    source = Swapped()
+    together = specs(mis=(1.0,), seeds=range(4), steps=2)
+    (pack,) = packs(together, LARGE, source)
+    job = PackJob(pack.trainings, pack.source)
+    assert all(part.source is source for part in (*job.halves(), *job.singles()))
+    assert all(part.pack.source is source for part in job.halves())
+    assert pack.at(2.0).source is source
+    for outcome in job.run(CPU, lambda work: None):
+        assert outcome.status == "ok"
+        assert math.isnan(outcome.readout.oracle)
+
+
+def test_work_reported_is_that_of_the_pack():
+    for setting in (STAIRS, DATA | {"steps": 100}, {"mis": (1.0,)}):
+        (pack,) = packs(specs("infonce", **setting), LARGE)
+        reported = []
+        list(Local(CPU).run([PackJob(pack.trainings, pack.source)], reported.append))
+        assert sum(reported) == pytest.approx(pack.work)

@@ -4,55 +4,68 @@ import math
 
 import pytest
 import torch
-from grids import pack_of, specs
-from mibench.engine.execute import execute
+from grids import CPU, outcomes, pack_of, specs
+from plugins import ExactCritic, FirstNumber, RowCount
 
-from mibench.engine import evaluate, train
-from mibench.engine.plan import packs
+from mibench import estimators, models
+from mibench.engine import read
+from mibench.engine.data import evaluation_chunks
+from mibench.engine.fit import fit
+from mibench.tasks import get as task_of
 
-CPU = torch.device("cpu")
 
-
-def read(pack):
-    return list(evaluate.read_out(pack, train.train(pack, CPU)).values())
+def read_out(pack):
+    return list(read.read_out(pack, fit(pack, CPU), CPU).values())
 
 
 @pytest.mark.parametrize("name", ["infonce", "nce", "nce[normalizer=learned]", "mine", "nwj"])
 def test_standard_error_reaches_its_target(name):
     pack = pack_of(specs(name, mis=(1.0, 2.0), ns=(16,), steps=100))
-    for readout in read(pack):
-        assert readout.estimate_se <= evaluate.TARGET_SE_NATS
+    for readout in read_out(pack):
+        assert readout.estimate_se <= read.TARGET_SE_NATS
         assert readout.estimate_se == pytest.approx(readout.batch_std / math.sqrt(readout.batches))
-        assert readout.batches >= evaluate.PILOT_BATCHES
+        assert readout.batches >= read.PILOT_BATCHES
 
 
-def test_the_number_of_batches_is_limited_where_the_variance_is_not():
-    pack = pack_of(specs("mine", mis=(2.0,), ns=(8,), steps=1))
-    endless = torch.linspace(-1e3, 1e3, evaluate.PILOT_BATCHES)
-    assert evaluate._enough(pack, endless) == evaluate.MOST_ROWS // 8
-    assert evaluate._enough(pack, torch.full((9,), math.nan)) == evaluate.PILOT_BATCHES
+@pytest.mark.parametrize(
+    ("name", "batches"),
+    [
+        ("row-count", read.PILOT_BATCHES),  # no variance
+        ("first-number[scale=0.2]", 1.5 * 100),  # (0.2 / 0.02)^2, and half of it more
+        ("first-number[scale=1000]", read.MOST_ROWS // 8),
+    ],
+)
+def test_the_number_of_batches_follows_the_variance_up_to_a_limit(name, batches, register):
+    register(estimators.registry, FirstNumber)
+    register(estimators.registry, RowCount)
+    (readout,) = read_out(pack_of(specs(name, mis=(2.0,))))
+    assert readout.batches == pytest.approx(batches, rel=0.5 if batches == 150 else 0)
+
+
+def test_values_that_are_not_finite_ask_for_no_more_batches():
+    (readout,) = read_out(pack_of(specs("nwj", mis=(1e9,), steps=1, precision="float32")))
+    assert readout.batches == read.PILOT_BATCHES
+    assert "finite" in readout.message
 
 
 def test_oracle_is_the_exact_critic_on_the_very_same_batches():
-    pack = pack_of(specs("infonce nwj", mis=(2.0,), steps=1)[:1])
-    (readout,) = read(pack)
-    batches = evaluate._batches(pack, 0, "readout", readout.batches)
-    values = [
-        pack.estimator.estimate(pack.tasks[0].log_density_ratio(one_x, one_y))
-        for x, y in batches
-        for one_x, one_y in zip(x, y, strict=True)
-    ]
-    assert len(values) == readout.batches
-    assert torch.stack(values).mean().item() == pytest.approx(readout.oracle, abs=1e-9)
+    for name, shift in (("infonce", 0.0), ("nwj", 1.0)):
+        pack = pack_of(specs(name, mis=(2.0,), steps=1))
+        (readout,) = read_out(pack)
+        task, estimator = task_of("gaussian", dim=4, mi=2.0), estimators.get(name)
+        values = [
+            estimator.estimate(shift + task.log_density_ratio(x, y))
+            for x, y in evaluation_chunks(pack, 0, "readout", readout.batches)
+        ]
+        assert len(torch.cat(values)) == readout.batches
+        assert torch.cat(values).mean().item() == pytest.approx(readout.oracle, abs=1e-9)
 
 
-def test_the_exact_critic_itself_has_no_critic_gap(monkeypatch):
-    pack = pack_of(specs("infonce nce", mis=(2.0,), ns=(16,), steps=1)[:1])
-    trained = train.train(pack, CPU)
-    monkeypatch.setattr(
-        type(pack.critic), "scores", lambda self, parameters, x, y: pack.tasks[0].log_density_ratio(x, y)
-    )
-    (readout,) = evaluate.read_out(pack, trained).values()
+@pytest.mark.parametrize("name", ["infonce", "nce", "js", "smile", "mine"])
+def test_the_exact_critic_itself_has_no_critic_gap(name, register):
+    register(models.registry, ExactCritic)
+    pack = pack_of(specs(name, mis=(2.0,), ns=(16,), steps=1, lr=1e-12, model="exact-critic"))
+    (readout,) = read_out(pack)
     assert readout.estimate == pytest.approx(readout.oracle, abs=1e-9)
     assert readout.estimate_se == pytest.approx(readout.oracle_se, abs=1e-9)
     assert readout.critic_gap_se < 1e-9
@@ -60,8 +73,8 @@ def test_the_exact_critic_itself_has_no_critic_gap(monkeypatch):
 
 def test_batches_of_a_run_do_not_depend_on_how_many_are_read():
     pack = pack_of(specs(mis=(2.0,)))
-    few = torch.cat([x for x, _ in evaluate._batches(pack, 0, "readout", 3)])
-    many = torch.cat([x for x, _ in evaluate._batches(pack, 0, "readout", 5000)])
+    few = torch.cat([x for x, _ in evaluation_chunks(pack, 0, "readout", 3)])
+    many = torch.cat([x for x, _ in evaluation_chunks(pack, 0, "readout", 5000)])
     assert len(few) == 3
     assert len(many) == 5000
     assert torch.equal(few, many[:3])
@@ -81,7 +94,7 @@ def test_batches_of_a_run_do_not_depend_on_how_many_are_read():
     ],
 )
 def test_what_does_not_count(values, oracle, constant, word):
-    message = evaluate.failure(torch.tensor(values), torch.tensor(oracle), constant)
+    message = read.summarise(torch.tensor(values), torch.tensor(oracle), constant).message
     assert word in message
     assert bool(word) == bool(message)
 
@@ -93,18 +106,17 @@ def test_trained_infonce_is_within_0_12_nats_of_its_oracle_and_not_above():
         mis=(2.0, 4.0, 6.0, 8.0, 10.0),
         ns=(64,),
         seeds=range(5),
-        critic="separable",
+        model="separable",
         dim=20,
         steps=2000,
         precision="float32",
     )
     gaps = {}
-    for pack in execute(packs(grid, 24 * 2**20), CPU):
-        for outcome in pack:
-            assert outcome.status == "ok"
-            gap = outcome.readout.estimate - outcome.readout.oracle
-            assert gap < 3 * outcome.readout.critic_gap_se
-            gaps.setdefault(dict(outcome.spec.task.options)["mi"], []).append(gap)
+    for outcome in outcomes(grid, 24 * 2**20).values():
+        assert outcome.status == "ok"
+        gap = outcome.readout.estimate - outcome.readout.oracle
+        assert gap < 3 * outcome.readout.critic_gap_se
+        gaps.setdefault(dict(outcome.spec.task.options)["mi"], []).append(gap)
     assert len(gaps) == 5
     for own in gaps.values():
         assert len(own) == 5

@@ -29,7 +29,7 @@ def scores_with_exact_frequencies(f, k):
 
 def gradient(name, k):
     f = F.clone().requires_grad_()
-    estimators.get(name).objective(scores_with_exact_frequencies(f, k), {}).mean().backward()
+    estimators.get(name).objective.of(scores_with_exact_frequencies(f, k), {}).mean().backward()
     return f.grad
 
 
@@ -50,5 +50,5 @@ def test_gradient_tends_to_that_of_maximum_likelihood():
 def test_the_truth_is_stationary_at_every_k():
     for k in (4, 16):
         f = (P / Q).log().requires_grad_()
-        estimators.get("nce").objective(scores_with_exact_frequencies(f, k), {}).mean().backward()
+        estimators.get("nce").objective.of(scores_with_exact_frequencies(f, k), {}).mean().backward()
         assert torch.allclose(f.grad, torch.zeros_like(f.grad), atol=1e-12)

@@ -7,6 +7,7 @@ import torch
 
 import mibench
 from mibench import tasks
+from mibench.batch import Dims
 from mibench.models import critics
 
 
@@ -62,7 +63,7 @@ def test_a_large_vocabulary_needs_no_table_of_pairs(generator):
 
 def test_embeddings_score_as_looked_up_one_by_one(generator):
     critic = critics.get("embedding", vocabulary=9, embedding=3)
-    runs = [critic.initialise(1, 1, generator, torch.float64) for _ in range(2)]
+    runs = [critic.initialise(Dims(1, 1, 9), generator, torch.float64) for _ in range(2)]
     parameters = {key: torch.stack([run[key] for run in runs]) for key in runs[0]}
     x = torch.tensor([[[0.0], [8], [3]], [[1], [1], [2]]])
     y = torch.tensor([[[5.0], [8], [0]], [[7], [4], [2]]])
@@ -93,14 +94,14 @@ def test_what_is_not_allowed(options, word):
 
 
 def test_embeddings_and_words_belong_together():
-    with pytest.raises(mibench.UsageError, match="sees words"):
+    with pytest.raises(mibench.UsageError, match="takes tokens"):
         mibench.plan("nce", "gaussian", critic="embedding", device="cpu")
     with pytest.raises(mibench.UsageError, match=r"embedding\[vocabulary=2000\]"):
         mibench.plan("nce", "bigram[vocabulary=2000]", critic="embedding", device="cpu")
-    with pytest.raises(mibench.UsageError, match="'joint' sees real numbers"):
+    with pytest.raises(mibench.UsageError, match="'joint' takes real numbers"):
         mibench.plan("nce", "bigram", critic="joint", device="cpu")
     planned = mibench.plan("nce", "bigram[vocabulary=2000]", device="cpu")
-    assert {spec.critic.label for spec in planned.specs} == {"embedding[vocabulary=2000]"}
+    assert {spec.fit.model.label for spec in planned.specs} == {"embedding[vocabulary=2000]"}
 
 
 @pytest.mark.slow

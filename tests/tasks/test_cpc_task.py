@@ -94,8 +94,10 @@ def test_lower_end_lies_below_the_exact_information_and_near_it(generator):
 
         seen = 1.25 * torch.eye(4, dtype=torch.float64)
         exact = Normal(seen, torch.eye(4, dtype=torch.float64), task._normal.xy).information
-        low, high = task.represented(encode, lambda y: y, generator).true_mi_interval_nats
+        truth = task.represented(encode, lambda y: y, generator).truth
+        low, high = truth.low, truth.high
         assert low <= high == task.true_mi_nats
+        assert truth.confidence == 0.999
         found.append(low - exact)
     assert max(found) < 0
     assert min(found) > -0.1

@@ -12,7 +12,8 @@ import torch
 
 import mibench
 from mibench import encoders, tasks
-from mibench.engine import data
+from mibench.batch import Dims
+from mibench.engine.data import chunks
 from mibench.engine.encoding import encoder_of
 from mibench.spec import digest
 from mibench.tasks.digits import channel, channel_information, flip_of
@@ -62,7 +63,7 @@ def test_truth_of_the_images_is_the_channels(options, tiles):
     task = tasks.get("digits", **options)
     assert task.tiles == tiles
     assert task.true_mi_nats == pytest.approx(tiles * brute_force(task.flip, 10), abs=1e-12)
-    assert task.true_mi_interval_nats == (task.true_mi_nats, task.true_mi_nats)
+    assert task.pair().truth.value == task.true_mi_nats
     assert task.dim_x == task.dim_y == tiles * 64
     if "mi" in options:
         assert task.true_mi_nats == options["mi"]
@@ -94,9 +95,10 @@ def naive_ratio(task, x, y):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_log_ratio_is_that_of_the_labels(options, dtype):
     task = tasks.get("digits", **options)
-    for part in (task, task.training):
-        x, y = part.sample(6, generator(), dtype)
-        ratio = part.log_density_ratio(x, y)
+    pair = task.pair()
+    for part in (pair, pair.training):
+        x, y = part.draw(6, generator(), dtype)
+        ratio = part.log_ratio(x, y)
         assert ratio.dtype == torch.float64
         for i, j in itertools.product(range(6), repeat=2):
             assert ratio[i, j].item() == pytest.approx(naive_ratio(task, x[i], y[j]), abs=1e-12)
@@ -133,15 +135,18 @@ def test_train_and_test_images_never_mix():
     assert not train & test
     assert len(train) + len(test) == 1797
     task = tasks.get("digits", m=2)
-    for part, own in ((task, test), (task.training, train)):
-        drawn = torch.cat([side.view(-1, 64) for side in part.sample(4000, generator(), torch.float64)])
-        assert rows_of(drawn) <= own
-        assert rows_of(part.images(400, generator()).double()) <= own
-        assert rows_of(part.labelled(400, generator(1))[0].double()) <= own
-    assert task.training.training is task.training
-    pair = task.represented(lambda rows: rows, lambda rows: rows, generator())
-    assert rows_of(pair.sample(500, generator(), torch.float64)[0].view(-1, 64)) <= test
-    assert rows_of(pair.training.sample(500, generator(), torch.float64)[0].view(-1, 64)) <= train
+    pixels = task.pair()
+    encoded = task.represented(lambda rows: rows, lambda rows: rows, generator())
+    for pair in (pixels, encoded):
+        for part, own in ((pair, test), (pair.for_training, train)):
+            drawn = torch.cat([side.view(-1, 64) for side in part.draw(4000, generator(), torch.float64)])
+            assert rows_of(drawn) <= own
+        assert pair.training.training is None
+        assert pair.training.for_training is pair.training
+    for training, own in ((False, test), (True, train)):
+        source = task.encoder_source(training)
+        assert rows_of(source.images(400, generator()).double()) <= own
+        assert rows_of(source.labelled(400, generator(1))[0].double()) <= own
 
 
 def test_each_class_is_parted_alike_and_the_split_is_fixed():
@@ -155,24 +160,22 @@ def test_each_class_is_parted_alike_and_the_split_is_fixed():
     assert found.train.pixels.float().double().equal(found.train.pixels)
 
 
-def test_representations_meet_the_same_pairs():
+def test_representations_are_of_the_same_pairs():
     task = tasks.get("digits", m=2)
     x, y = task.sample(50, generator(3), torch.float64)
     pair = task.represented(lambda rows: 2 * rows[:, :10], lambda rows: rows[:, 20:30] - 1, generator())
-    z, other = pair.sample(50, generator(3), torch.float64)
+    z, other = pair.draw(50, generator(3), torch.float64)
     assert torch.equal(z, 2 * x.view(50, 2, 64)[:, :, :10].flatten(1))
     assert torch.equal(other, y.view(50, 2, 64)[:, :, 20:30].flatten(1) - 1)
-    assert (pair.dim_x, pair.dim_y) == (20, 20)
-    assert not pair.knows_ratio
-    with pytest.raises(NotImplementedError):
-        pair.log_density_ratio(z, other)
+    assert pair.dims == Dims(20, 20)
+    assert (pair.log_ratio, pair.log_conditional, pair.entropy_y) == (None, None, None)
 
 
 def test_the_lower_end_is_the_information_of_predicted_classes_pair_by_pair():
     """Over all pairs of test images, each weighed as the task draws it, counted one by one."""
     task = tasks.get("digits", m=3, p=0.2)
     pair = task.represented(lambda rows: rows, lambda rows: rows, generator())
-    low, high = pair.true_mi_interval_nats
+    low, high = pair.truth.low, pair.truth.high
     assert high == task.true_mi_nats
     found = load(None)
     guess = predictions(found.train.pixels, found.train.classes, found.test.pixels)
@@ -195,13 +198,13 @@ def test_the_lower_end_is_the_information_of_predicted_classes_pair_by_pair():
 @pytest.mark.parametrize("encode", [lambda rows: rows, torch.zeros_like, lambda rows: rows[:, 20:22]])
 def test_intervals_are_in_order(p, encode):
     task = tasks.get("digits", m=2, p=p)
-    low, high = task.represented(encode, encode, generator()).true_mi_interval_nats
-    assert 0 <= low <= high
+    truth = task.represented(encode, encode, generator()).truth
+    assert 0 <= truth.low <= truth.high == task.true_mi_nats
 
 
 def test_a_constant_has_no_lower_end_and_no_accuracy_but_chances():
     pair = tasks.get("digits").represented(torch.ones_like, torch.ones_like, generator())
-    assert pair.true_mi_interval_nats[0] == pytest.approx(0, abs=1e-12)
+    assert pair.truth.low == pytest.approx(0, abs=1e-12)
     assert pair.facts["probe_accuracy"] == pytest.approx(0.1)
     assert pair.facts["alignment"] == pytest.approx(0, abs=1e-9)
     assert pair.facts["uniformity"] == pytest.approx(0, abs=1e-9)
@@ -225,7 +228,7 @@ def test_own_images_of_unequal_counts(tmp_path):
     task = tasks.get("digits", data=path)
     assert (task.classes, task.shape, task.dim_x) == (3, (6, 5), 30)
     assert task.true_mi_nats == pytest.approx(brute_force(0.1, 3))
-    x, y = task.training.sample(6000, generator())
+    x, y = task.pair().training.draw(6000, generator())
     found = load(path)
     assert found.train.counts.tolist() == [18, 7, 3]
     assert found.test.counts.tolist() == [12, 5, 2]
@@ -267,7 +270,7 @@ def test_the_contents_of_a_file_are_its_identity_whatever_its_path(tmp_path, mon
         assert tasks.get(spec.task.label, data=name) == tasks.registry.make(spec.task)
         assert encoder_of(replace(spec, encoder=encoders.registry.choose("random"))).task == spec.task
     feeds = [
-        data.batches(tasks.get("digits", data=name), plan.specs[0], "train", 4, 1, torch.float32)
+        chunks(tasks.get("digits", data=name).pair(), plan.specs[0], "train", 4, 1, torch.float32)
         for plan, name in zip(plans, paths, strict=True)
     ]
     first = next(feeds[0])

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import mibench
+from mibench.batch import Dims
 from mibench.models import critics
 
 RUNS, N, DIM_X, DIM_Y = 3, 5, 4, 6
@@ -28,7 +29,7 @@ def network(parameters, prefix, run):
 
 def stacked(critic):
     runs = [
-        critic.initialise(DIM_X, DIM_Y, torch.Generator().manual_seed(run), torch.float64)
+        critic.initialise(Dims(DIM_X, DIM_Y), torch.Generator().manual_seed(run), torch.float64)
         for run in range(RUNS)
     ]
     return {key: torch.stack([run[key] for run in runs]) for key in runs[0]}
@@ -81,7 +82,7 @@ def test_joint_never_builds_the_input_of_every_pair():
     """Nothing of size n * n * (dim_x + dim_y) is made, seen where the inputs are wider than the layers."""
     critic = critics.get("joint", hidden=2)
     n, dim = 64, 500
-    parameters = critic.initialise(dim, dim, torch.Generator(), torch.float32)
+    parameters = critic.initialise(Dims(dim, dim), torch.Generator(), torch.float32)
     parameters = {key: value[None] for key, value in parameters.items()}
     with torch.profiler.profile(profile_memory=True) as profile:
         critic.scores(parameters, torch.randn(1, n, dim), torch.randn(1, n, dim))
@@ -89,24 +90,45 @@ def test_joint_never_builds_the_input_of_every_pair():
     assert largest < n * n * 2 * dim * 4 / 10
 
 
-@pytest.mark.parametrize("name", ["separable", "bilinear", "joint"])
+# The shape and the fan-in of each parameter for 20 coordinates of x and 30 of y, as torch.nn.Linear has them.
+SHAPES = {
+    "separable": {
+        "g.0.weight": (20, 256, 20),
+        "g.0.bias": (1, 256, 20),
+        "g.1.weight": (256, 256, 256),
+        "g.1.bias": (1, 256, 256),
+        "g.2.weight": (256, 32, 256),
+        "g.2.bias": (1, 32, 256),
+        "h.0.weight": (30, 256, 30),
+        "h.0.bias": (1, 256, 30),
+        "h.1.weight": (256, 256, 256),
+        "h.1.bias": (1, 256, 256),
+        "h.2.weight": (256, 32, 256),
+        "h.2.bias": (1, 32, 256),
+    },
+    "bilinear": {"weight": (20, 30, 20)},
+    "joint": {  # the first layer is that of the pair: its fan-in is 50 on both sides
+        "x.weight": (20, 256, 50),
+        "y.weight": (30, 256, 50),
+        "xy.bias": (1, 256, 50),
+        "f.0.weight": (256, 256, 256),
+        "f.0.bias": (1, 256, 256),
+        "f.1.weight": (256, 1, 256),
+        "f.1.bias": (1, 1, 256),
+    },
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
 def test_initialised_as_linear_layers_are(name, generator):
-    critic = critics.get(name)
-    parameters = critic.initialise(20, 30, generator, torch.float32)
-    assert sum(value.numel() for value in parameters.values()) == critic.parameter_count(20, 30)
-    for key, (rows, columns, fan_in) in critic.shapes(20, 30).items():
+    parameters = critics.get(name).initialise(Dims(20, 30), generator, torch.float32)
+    assert parameters.keys() == SHAPES[name].keys()
+    for key, (rows, columns, fan_in) in SHAPES[name].items():
         value = parameters[key]
         assert value.shape == (rows, columns)
         assert value.abs().max() <= 1 / math.sqrt(fan_in)
         if value.numel() > 1000:  # uniform: standard deviation = bound / sqrt(3)
             assert value.std().item() == pytest.approx(1 / math.sqrt(3 * fan_in), rel=0.05)
-
-
-def test_fan_in_of_the_joint_critics_first_layer_is_that_of_the_pair():
-    shapes = critics.get("joint").shapes(20, 30)
-    assert shapes["x.weight"] == (20, 256, 50)
-    assert shapes["y.weight"] == (30, 256, 50)
-    assert shapes["xy.bias"] == (1, 256, 50)
 
 
 @pytest.mark.parametrize("option", ["hidden=0", "layers=0", "embedding=-1", "hidden=2.5", "width=3"])
