@@ -147,6 +147,19 @@ def rows_do_not_mix(case: Case) -> None:
         expect_same(value, own, f"{key} of the first pairs alone")
 
 
+def rows_are_x(case: Case) -> None:
+    """Another x_0 changes row 0 of a matrix alone, another y_0 column 0 alone."""
+    parameters, inputs = case.parameters(), case.inputs()
+    name = "scores" if isinstance(case.model, Critic) else "log_prob"
+    before = case.outputs(parameters, inputs)[name]
+    for place in (0, 1):
+        changed = list(inputs)
+        changed[place] = torch.cat([inputs[place][:, 1:2], inputs[place][:, 1:]], 1)
+        after = case.outputs(parameters, tuple(changed))[name]
+        found, wanted = (matrix.narrow(place + 1, 1, N - 1) for matrix in (after, before))
+        expect_same(found, wanted, f"{name} of the other pairs with another {'xy'[place]}_0")
+
+
 def inputs_matter(case: Case) -> None:
     """Other inputs give other values: each of them is used."""
     parameters, inputs = case.parameters(), case.inputs()
@@ -207,6 +220,10 @@ def _double(parameters: Tensors) -> Tensors:
     return {key: value.double() for key, value in parameters.items()}
 
 
+def _has_a_matrix(case: Case) -> bool:
+    return isinstance(case.model, Critic | Conditional)
+
+
 def _is_conditional(case: Case) -> bool:
     return isinstance(case.model, Conditional)
 
@@ -221,6 +238,7 @@ PROPERTIES: tuple[Property[Case], ...] = (
     Property("float32 equals float64", precision),
     Property("runs do not mix", runs_do_not_mix),
     Property("pairs do not mix", rows_do_not_mix),
+    Property("rows are x, columns are y", rows_are_x, _has_a_matrix),
     Property("inputs matter", inputs_matter),
     Property("gradient reaches every parameter", gradients),
     Property("pairs are the diagonal", pairs_are_the_diagonal, _is_conditional),

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from mibench.batch import Tensors
 from mibench.errors import UsageError
-from mibench.estimators.base import FromScores
+from mibench.estimators.base import Bound, FromScores
 from mibench.objectives import OfScores
 from mibench.seeding import stream
-from mibench.testing.conformance import Property, expect, expect_same
-from mibench.testing.trial import Case, N
+from mibench.testing.conformance import Mean, Property, expect, expect_same
+from mibench.testing.pairs import batch_of, gaussian
+from mibench.testing.trial import UNEVEN, Case, N, mean_log_ratio
 
 JOINT = ((0.4, 0.1), (0.15, 0.35))
 """p(x, y) of two binary variables: expectations over all batches of a few pairs are exact sums."""
@@ -60,6 +61,23 @@ def diagonal(case: Case) -> None:
     one = torch.eye(N, dtype=torch.float64)
     value, more, most = (_estimator(case).estimate(_random(N, N) + shift * one) for shift in (0, 4, 8))
     expect_same(most - more, more - value, "an estimate that is linear in a shift of the diagonal", 1e-6)
+
+
+def bound_for_any_critic(case: Case) -> None:
+    """A lower bound in expectation is one for every critic: shifted, shrunk and bent ones too."""
+    pair = gaussian(UNEVEN)
+    batch = batch_of(pair, 64, 256, "any critic")
+    assert pair.log_ratio is not None
+    best = _estimator(case).optimal_critic(pair.log_ratio(batch.x, batch.y))
+    critics = {
+        "f + 0.7": best + 0.7,
+        "f - 0.7": best - 0.7,
+        "0.7 f": 0.7 * best,
+        "f + tanh f": best + best.tanh(),
+    }
+    for name, scores in critics.items():
+        excess = Mean.of(_estimator(case).estimate(scores) - mean_log_ratio(pair, batch))
+        excess.expect_at_most(0.0, f"a mean of at most I from {name} (f the optimal critic)")
 
 
 def invariance(case: Case) -> None:
@@ -146,6 +164,10 @@ def _has_no_ceiling(case: Case) -> bool:
     return _is_read_from_scores(case) and case.estimator.ceiling(N) is None
 
 
+def _is_lower_bound(case: Case) -> bool:
+    return _is_read_from_scores(case) and case.estimator.bound == Bound("lower", "in expectation")
+
+
 def _is_enumerated(case: Case) -> bool:
     return _is_read_from_scores(case) and _enumerated(case) is not None
 
@@ -154,6 +176,7 @@ PROPERTIES: tuple[Property[Case], ...] = (
     Property("leading axes", leading_axes, _is_read_from_scores),
     Property("log ratio", log_ratio, _is_identifiable),
     Property("diagonal is not in E_Q", diagonal, _has_no_ceiling),
+    Property("bound for any critic", bound_for_any_critic, _is_lower_bound),
     Property("invariance", invariance, _is_read_from_scores),
     Property("optimal critic", optimal_critic, _is_enumerated),
 )
