@@ -65,7 +65,7 @@ MUTANTS = [
      "pack equals alone"),
     (HD_DIME, "positives(scores.double()).mean(-1)", "positives(scores.double())[..., 0]", "order of pairs"),
     (HD_DIME, "scores: Tensor) -> Tensor:\n        \"\"\"Return the mean",
-     "scores: Tensor, kept={}) -> Tensor:\n        scores = kept.setdefault(len(scores), scores)\n        \"\"\"R",
+     "scores: Tensor, kept={}) -> Tensor:\n        scores = kept.setdefault(0, scores)\n        \"\"\"R",
      "held-out data"),
     (HD_DIME, "positives(scores.double())", "positives(scores)", "float32 equals float64"),
     (HD_DIME, "negatives(scores / 2)", "negatives(scores.detach() / 2)", "gradient"),

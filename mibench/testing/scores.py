@@ -10,13 +10,12 @@ import torch
 from torch import Tensor
 
 from mibench.batch import Tensors
-from mibench.errors import UsageError
 from mibench.estimators.base import Bound, FromScores
 from mibench.objectives import OfScores
 from mibench.seeding import stream
 from mibench.testing.conformance import Mean, Property, expect, expect_same
 from mibench.testing.pairs import batch_of, gaussian
-from mibench.testing.trial import UNEVEN, Case, N, mean_log_ratio
+from mibench.testing.trial import UNEVEN, Case, mean_log_ratio
 
 JOINT = ((0.4, 0.1), (0.15, 0.35))
 """p(x, y) of two binary variables: expectations over all batches of a few pairs are exact sums."""
@@ -42,7 +41,7 @@ def _random(*shape: int) -> Tensor:
 
 def leading_axes(case: Case) -> None:
     """Score matrices may have any number of leading axes, each matrix is read by itself."""
-    several = _random(2, 3, N, N)
+    several = _random(2, 3, case.n, case.n)
     found = _estimator(case).estimate(several)
     alone = torch.stack([torch.stack([_estimator(case).estimate(one) for one in row]) for row in several])
     expect_same(found, alone, "the value that each matrix has alone")
@@ -50,7 +49,7 @@ def leading_axes(case: Case) -> None:
 
 def log_ratio(case: Case) -> None:
     """The log density ratio of the optimal critic's scores is the one that they were made of."""
-    ratio = _random(N, N)
+    ratio = _random(case.n, case.n)
     scores = _objective(case).optimal_critic(ratio)
     expect_same(_estimator(case).optimal_critic(ratio), scores, "the optimal critic of the objective")
     expect_same(_objective(case).log_ratio_of(scores), ratio, "log_ratio_of to undo optimal_critic")
@@ -58,15 +57,17 @@ def log_ratio(case: Case) -> None:
 
 def diagonal(case: Case) -> None:
     """Joint samples are not among the noise: the estimate grows by what is added to the diagonal."""
-    one = torch.eye(N, dtype=torch.float64)
-    value, more, most = (_estimator(case).estimate(_random(N, N) + shift * one) for shift in (0, 4, 8))
+    one = torch.eye(case.n, dtype=torch.float64)
+    value, more, most = (
+        _estimator(case).estimate(_random(case.n, case.n) + shift * one) for shift in (0, 4, 8)
+    )
     expect_same(most - more, more - value, "an estimate that is linear in a shift of the diagonal", 1e-6)
 
 
 def bound_for_any_critic(case: Case) -> None:
     """A lower bound in expectation is one for every critic: shifted, shrunk and bent ones too."""
     pair = gaussian(UNEVEN)
-    batch = batch_of(pair, 64, 256, "any critic")
+    batch = batch_of(pair, case.ns[:2][-1], 256, "any critic")
     assert pair.log_ratio is not None
     best = _estimator(case).optimal_critic(pair.log_ratio(batch.x, batch.y))
     critics = {
@@ -82,7 +83,7 @@ def bound_for_any_critic(case: Case) -> None:
 
 def invariance(case: Case) -> None:
     """What training cannot see does not change the estimate; and `identifiable` says whether there is any."""
-    scores, shifts = _random(1, N, N), _random(N)
+    scores, shifts = _random(1, case.n, case.n), _random(case.n)
     unseen = []
     for what, shift in {
         "a constant": torch.full_like(scores, 1.5),
@@ -125,13 +126,7 @@ def _expected_gradient(case: Case, critic: Tensor, n: int) -> Tensor:
 
 
 def _enumerated(case: Case) -> int | None:
-    for n in ENUMERATED:
-        try:
-            case.estimator.check(n)
-        except UsageError:
-            continue
-        return n
-    return None
+    return next((n for n in ENUMERATED if case.works(n)), None)
 
 
 def _optimum() -> Tensor:
@@ -161,7 +156,7 @@ def _is_identifiable(case: Case) -> bool:
 
 
 def _has_no_ceiling(case: Case) -> bool:
-    return _is_read_from_scores(case) and case.estimator.ceiling(N) is None
+    return _is_read_from_scores(case) and case.estimator.ceiling(case.n) is None
 
 
 def _is_lower_bound(case: Case) -> bool:

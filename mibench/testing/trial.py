@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -14,6 +14,7 @@ from mibench.batch import Batch, Dims, Tensors
 from mibench.engine.data import stack_runs
 from mibench.engine.plan import Pack
 from mibench.engine.protocols import registry as protocols
+from mibench.errors import UsageError
 from mibench.estimators.base import Estimator
 from mibench.models.base import Model
 from mibench.objectives import Objective
@@ -21,10 +22,13 @@ from mibench.registry import Choice
 from mibench.seeding import stream
 from mibench.spec import Fit, RunSpec
 from mibench.tasks.pair import Pair
-from mibench.testing.conformance import Mean
+from mibench.testing.conformance import Mean, expect
 from mibench.testing.pairs import Setting, batch_of, gaussian, in_parts
 
-RUNS, N = 3, 13
+RUNS = 3
+SMALL_N = (13, 40, 200)
+"""Batches have the first of these n at which the estimator works."""
+
 UNEVEN = Setting(3, 2, 1.0)
 SETTINGS = (Setting(1, 1, 0.5), Setting(2, 3, 1.0), Setting(3, 2, 2.0))
 ROWS = {16: 2**14, 64: 2**14, 256: 2**13}
@@ -72,8 +76,31 @@ class Case:
     @cached_property
     def is_exact(self) -> bool:
         """Whether values without an error of training are known: at the exact model, or of data."""
-        batch = batch_of(gaussian(UNEVEN), N, RUNS, "exact")
+        batch = batch_of(gaussian(UNEVEN), self.n, RUNS, "exact")
         return self.objective is None or self.estimator.exact(gaussian(UNEVEN), batch) is not None
+
+    @cached_property
+    def n(self) -> int:
+        """Number of pairs in a batch where nothing is said of it."""
+        return self._working(SMALL_N)[0]
+
+    @cached_property
+    def ns(self) -> list[int]:
+        """Every n at which values are held against the truth."""
+        return self._working(ROWS)
+
+    def _working(self, ns: Collection[int]) -> list[int]:
+        found = [n for n in ns if self.works(n)]
+        expect(bool(found), f"an estimator that works on batches of {max(ns)}", "a UsageError")
+        return found
+
+    def works(self, n: int) -> bool:
+        """Return whether the estimator can work on batches of n."""
+        try:
+            self.estimator.check(n, gaussian(UNEVEN))
+        except UsageError:
+            return False
+        return True
 
     def parameters(self, dims: Dims, runs: int = RUNS) -> Tensors:
         """Return parameters of several runs in float64."""
@@ -89,8 +116,9 @@ class Case:
         stacked = stack_runs([self.trained.state() for _ in range(runs)])
         return {key: value.double() for key, value in stacked.items()}
 
-    def batch(self, setting: Setting = UNEVEN, purpose: str = "batch", n: int = N) -> Batch:
+    def batch(self, setting: Setting = UNEVEN, purpose: str = "batch", n: int | None = None) -> Batch:
         """Return a batch of several runs in float64, with what the objective draws."""
+        n = self.n if n is None else n
         batch = batch_of(gaussian(setting), n, RUNS, purpose)
         if self.objective is None:
             return batch
@@ -163,7 +191,8 @@ class Trial(Pack):
         named = Choice("conformance", 1, (), "conformance")
         task = tasks.registry.choose("gaussian", dim=2, mi=1.0)
         how = None if case.objective is None else Fit(case.model_choice, 3, 1e-2, "constant", "float64")
-        specs = (RunSpec(named, task, None, protocols.choose("stream"), N, seed, how) for seed in range(RUNS))
+        protocol = protocols.choose("stream")
+        specs = (RunSpec(named, task, None, protocol, case.n, seed, how) for seed in range(RUNS))
         return cls(tuple((spec,) for spec in specs), case=case)
 
     @cached_property
@@ -182,7 +211,7 @@ def settings_of(case: Case) -> Iterator[tuple[Setting, int]]:
     if case.objective is None:
         yield from ((setting, SAMPLE_SIZE) for setting in SAMPLE_SETTINGS)
     else:
-        yield from ((setting, n) for setting in SETTINGS for n in ROWS)
+        yield from ((setting, n) for setting in SETTINGS for n in case.ns)
 
 
 def wrong_models(setting: Setting) -> tuple[Setting, ...]:
