@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mibench.api.plan import plan
     from mibench.api.report import report
     from mibench.api.run import run
+    from mibench.api.validate import validate
     from mibench.errors import UsageError
     from mibench.models import critics
 
@@ -50,6 +51,7 @@ _FROM = {
     "run": "mibench.api.run",
     "summarise": "mibench.analysis.cells",
     "UsageError": "mibench.errors",
+    "validate": "mibench.api.validate",
 }
 _PARTS = {
     "critics": "mibench.models.critics",
@@ -71,6 +73,7 @@ __all__ = [
     "run",
     "summarise",
     "tasks",
+    "validate",
 ]
 
 

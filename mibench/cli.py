@@ -14,6 +14,7 @@ from mibench.commands.estimate import estimate
 from mibench.commands.report import report
 from mibench.commands.reproduce import reproduce
 from mibench.commands.run import run
+from mibench.commands.validate import validate
 from mibench.process import keep_freed_memory
 
 app = typer.Typer(
@@ -35,6 +36,7 @@ app.command(
 )(check)
 app.command(epilog="Example: mibench report results -o report.html")(report)
 app.command(epilog="Example: mibench estimate data.csv --x 'x_*' --y y_0,y_1")(estimate)
+app.command(epilog="Example: mibench validate nwj my_package.estimators:MyEstimator")(validate)
 app.command("list")(names.list_names)
 app.command()(names.describe)
 app.command()(names.info)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar, Generic, TypeVar
 
 import torch
@@ -35,6 +36,7 @@ class Encoder(ABC, Generic[S]):
         ceiling_formula: the largest value that the recipe's own estimate can have, in words.
         source: what it is trained on: a name of `SOURCES`.
         reference: authors, year and arXiv number.
+        conformance_exceptions: properties of `mibench.testing` that do not hold, each with the reason.
     """
 
     name: ClassVar[str]
@@ -43,6 +45,7 @@ class Encoder(ABC, Generic[S]):
     ceiling_formula: ClassVar[str] = "none"
     source: ClassVar[str]
     reference: ClassVar[str]
+    conformance_exceptions: ClassVar[Mapping[str, str]] = {}
 
     steps: int = 0
     lr: float = 0.0

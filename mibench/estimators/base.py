@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -41,6 +42,7 @@ class Estimator(ABC):
         ceiling_formula: the largest value that the estimate can have, in words.
         reference: authors, year and arXiv number.
         bibtex: the same for a paper.
+        conformance_exceptions: properties of `mibench.testing` that do not hold, each with the reason.
     """
 
     name: ClassVar[str]
@@ -52,6 +54,7 @@ class Estimator(ABC):
     ceiling_formula: ClassVar[str] = "none"
     reference: ClassVar[str]
     bibtex: ClassVar[str]
+    conformance_exceptions: ClassVar[Mapping[str, str]] = {}
 
     @property
     def objective(self) -> Objective | None:

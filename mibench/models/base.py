@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from functools import cache
 from typing import ClassVar
 
@@ -25,11 +26,13 @@ class Model(ABC):
         name: what users type.
         version: raised when the function behind the name changes, so that old results are not reused.
         kind: what the functions compute: `critic`, `conditional` or `denoiser`.
+        conformance_exceptions: properties of `mibench.testing` that do not hold, each with the reason.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     kind: ClassVar[str]
+    conformance_exceptions: ClassVar[Mapping[str, str]] = {}
 
     def check(self, dims: Dims) -> None:
         """Raise a UsageError where the model cannot be given data of these dimensions."""

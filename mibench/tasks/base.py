@@ -26,6 +26,7 @@ class Task(ABC):
         default_encoder: the encoder that is used where the user names none; None for none.
         levels: options at several values of which the task is run where the user gives none.
         beside_encoders: options that are irrelevant to the training of encoders.
+        conformance_exceptions: properties of `mibench.testing` that do not hold, each with the reason.
     """
 
     name: ClassVar[str]
@@ -34,6 +35,7 @@ class Task(ABC):
     default_encoder: ClassVar[str | None] = None
     levels: ClassVar[Mapping[str, tuple[Value, ...]]] = {}
     beside_encoders: ClassVar[tuple[str, ...]] = ()
+    conformance_exceptions: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod
     def pair(self) -> Pair:

@@ -1,0 +1,1 @@
+"""An estimator, a task and a critic for mibench."""

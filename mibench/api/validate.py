@@ -1,0 +1,136 @@
+"""Does an estimator, a task, a model or an encoder do what its class promises?"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mibench import encoders, estimators, models, tasks
+from mibench.encoders.base import Encoder
+from mibench.errors import UsageError, unknown
+from mibench.estimators.base import Estimator
+from mibench.models.base import Model
+from mibench.notation import parse
+from mibench.registry import Registry
+from mibench.tasks.base import Task
+from mibench.testing.conformance import Conformance, Kind, Result
+from mibench.testing.encoders import examine_encoder
+from mibench.testing.estimators import examine_estimator
+from mibench.testing.models import examine_model
+from mibench.testing.tasks import examine_task
+
+_SEE = "'mibench list estimators' (tasks, models, encoders) shows all; a class of your own is module:Class."
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of class that can be tested."""
+
+    name: Kind
+    registry: Registry[Any]
+    base: type[Any]
+    examine: Callable[[Any, str], Conformance]
+
+
+KINDS = (
+    _Kind("estimator", estimators.registry, Estimator, examine_estimator),
+    _Kind("task", tasks.registry, Task, examine_task),
+    _Kind("model", models.registry, Model, examine_model),
+    _Kind("encoder", encoders.registry, Encoder, examine_encoder),
+)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is to be tested: a name, and what makes the object of it."""
+
+    kind: _Kind
+    name: str
+    make: Callable[[], Any]
+
+    def examine(self) -> Conformance:
+        """Test it; a class that cannot be made or imported is found not to have options that work."""
+        try:
+            made = self.make()
+        except Exception as error:
+            words = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            return Conformance(self.kind.name, self.name, (Result("options", "failed", words),))
+        return self.kind.examine(made, self.name)
+
+
+def validate(*names: str, all: bool = False) -> list[Conformance]:
+    """Test that estimators, tasks, models and encoders do what their classes promise.
+
+    >>> import mibench
+    >>> (found,) = mibench.validate("bilinear")
+    >>> found.fine
+    True
+    >>> print(found.results[0])
+    documented: ok
+
+    Args:
+        names: registered names, with options or without, such as `"nwj"` or `"nce[k=5]"`, or classes of one's
+            own as `"module:Class"`. A name that a task and an encoder have stands for both.
+        all: everything that is registered.
+
+    Raises:
+        UsageError: no name, an unknown one, or a module that cannot be imported.
+    """
+    return [subject.examine() for subject in subjects(names, all)]
+
+
+def subjects(names: tuple[str, ...] | list[str], all: bool) -> list[Subject]:
+    """Return what is to be tested."""
+    if bool(names) == all:
+        raise UsageError(
+            "Both names and --all are given." if all else "Nothing to validate is named.",
+            "Give names, such as nwj, gaussian or my_package.tasks:MyTask, or --all alone.",
+        )
+    if all:
+        return [Subject(kind, name, _maker(kind, name)) for kind in KINDS for name in kind.registry.entries]
+    return [subject for name in names for subject in _named(name)]
+
+
+def _maker(kind: _Kind, text: str) -> Callable[[], Any]:
+    return lambda: kind.registry.get(text)
+
+
+def _named(text: str) -> Iterator[Subject]:
+    """Yield what a name stands for, all that have it."""
+    if re.fullmatch(r"[\w.]+:[\w.]+", text.strip()):
+        yield _of_class(text.strip())
+        return
+    bare, _ = parse(text, "estimator, task, model or encoder")
+    having = [kind for kind in KINDS if bare in kind.registry.entries]
+    if not having:
+        raise unknown("name", bare, [name for kind in KINDS for name in kind.registry.entries], _SEE)
+    errors = []
+    for kind in having:
+        try:
+            kind.registry.choose(text)
+        except UsageError as error:
+            errors.append(error)
+        else:
+            yield Subject(kind, text.strip(), _maker(kind, text))
+    if len(errors) == len(having):
+        raise errors[0]
+
+
+def _of_class(text: str) -> Subject:
+    """Return the class of `module:Class`."""
+    module, _, attribute = text.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except Exception as error:
+        words = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UsageError(f"{text!r} cannot be imported: {words}.", "Give module:Class.") from error
+    for kind in KINDS:
+        if isinstance(found, type) and issubclass(found, kind.base):
+            return Subject(kind, text, found)
+    bases = ", ".join(f"{kind.base.__module__}.{kind.base.__name__}" for kind in KINDS)
+    raise UsageError(f"{text!r} is no class that can be validated.", f"It has to be a subclass of {bases}.")
