@@ -138,6 +138,13 @@ def held_out_data(case: Case) -> None:
     expect_same(again, first, "the same value on the same data")
 
 
+def shifted_data(case: Case) -> None:
+    """What is read from the data alone does not change where x and y are moved."""
+    batch = case.batch()
+    moved = replace(batch, x=batch.x + 8, y=batch.y - 4)
+    expect_same(case.read(moved), case.read(batch), "the same value of data that are moved", 1e-6)
+
+
 # ---- the truth --------------------------------------------------------------------------------------------
 
 
@@ -342,6 +349,10 @@ def _trains(case: Case) -> bool:
     return case.objective is not None
 
 
+def _trains_nothing(case: Case) -> bool:
+    return case.objective is None
+
+
 def _is_exact(case: Case) -> bool:
     return case.is_exact
 
@@ -374,6 +385,7 @@ PROPERTIES: tuple[Property[Case], ...] = (
     Property("pack equals alone", pack_equals_alone),
     Property("float32 equals float64", precision),
     Property("held-out data", held_out_data),
+    Property("shift of the data", shifted_data, _trains_nothing),
     Property("a blind model reads 0", blind_model, lambda case: _trains(case) and case.is_exact),
     Property("independence reads 0", independence, _is_exact),
     Property("the exact model reads the truth", reads_the_truth, _has_side(None)),

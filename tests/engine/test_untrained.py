@@ -144,3 +144,15 @@ def test_a_baseline_needs_no_critic(tmp_path):
     assert saved.exit_code == 0, saved.stderr
     done = CliRunner().invoke(app, ["check", "--baseline", path, "--device", "cpu"])
     assert done.exit_code == 0, done.stderr
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("name", [*NAMES, "ksg[variant=2]"])
+@pytest.mark.parametrize(("n", "dim"), [(64, 5), (400, 1)])
+def test_cuda_and_cpu_agree(name, n, dim, generator):
+    x, y = (torch.randn(3, n, dim, generator=generator, dtype=torch.float64) for _ in range(2))
+    cpu, cuda = (
+        estimators.get(name).estimate_from(*(side.to(d) for side in (x, y))) for d in ("cpu", "cuda")
+    )
+    assert torch.allclose(cpu, cuda.cpu(), atol=1e-10)

@@ -28,6 +28,7 @@ def _log_scales(columns: Tensor) -> Tensor:
     n = columns.shape[-2]
     centred = columns - columns.mean(-2, keepdim=True)
     scales = torch.linalg.qr(centred, mode="r").R.diagonal(dim1=-2, dim2=-1).abs()
+    # A column's mean is rounded as well, so the size of what is rounded off is that of the column with it.
     rounding = n * torch.finfo(columns.dtype).eps * columns.norm(dim=-2)
     return torch.where(scales <= rounding, 0.0, scales).log()
 
