@@ -14,7 +14,6 @@ from mibench.analysis.splits import summarise_splits, warnings
 from mibench.api.arrays import paired
 from mibench.api.expand import View, runs_of
 from mibench.api.plan import Plan, on_device, training_of
-from mibench.batch import Dims
 from mibench.engine.backends import Local, execute
 from mibench.engine.jobs import Outcome, PackJob
 from mibench.engine.plan import Pack
@@ -137,8 +136,7 @@ def prepare(
     chosen = [estimators.registry.choose(name) for name in grid.estimator]
     kinds = (False, True) if shuffle else (False,)
     source = Rows({_choice(len(side_x), shuffled): (side_x, side_y, shuffled) for shuffled in kinds})
-    dims = Dims(side_x.shape[1], side_y.shape[1])
-    views = [View(choice, None, dims, of_rows(*rows)) for choice, rows in source.data.items()]
+    views = [View(choice, None, of_rows(*rows)) for choice, rows in source.data.items()]
     specs = runs_of(chosen, views, followed, [n], grid.seeds, training_of(grid))
     once = [spec for spec in specs if spec.seed == grid.seeds[0] or _differs_by_seed(spec)]
     return Estimation(on_device(once, grid.device, source), source, protocol, n)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import torch
+
 from mibench import encoders, estimators, models, tasks
-from mibench.batch import Dims
 from mibench.engine.plan import at_level
 from mibench.engine.protocols import registry as protocols
 from mibench.engine.protocols.base import Protocol
@@ -14,7 +15,7 @@ from mibench.engine.sources import dims_of, pair_of
 from mibench.errors import UsageError
 from mibench.registry import Choice
 from mibench.spec import DEFAULT_LEARNING_RATE, Fit, RunSpec, Setting, grid
-from mibench.tasks.pair import Pair
+from mibench.tasks.pair import Pair, Truth
 
 
 @dataclass(frozen=True)
@@ -22,14 +23,13 @@ class View:
     """What an estimator sees: a task, the encoder of its pair, and what is known before any training.
 
     Attributes:
-        pair: None where an encoder is still to be trained.
+        pair: of a representation, whose encoder is still to be trained, only the dimensions are known.
         critic: the critic that is used where the user names none; None for the usual one.
     """
 
     task: Choice
     encoder: Choice | None
-    dims: Dims
-    pair: Pair | None
+    pair: Pair
     critic: str | None = None
 
 
@@ -41,11 +41,18 @@ def views_of(chosen: Sequence[Choice], with_encoders: Sequence[Choice | None] | 
         own = None if made.default_encoder is None else encoders.registry.choose(made.default_encoder)
         for encoder in [own] if with_encoders is None else with_encoders:
             if encoder is None:
-                views.append(View(task, None, made.pair().dims, pair_of(task), made.default_critic))
+                views.append(View(task, None, pair_of(task), made.default_critic))
             else:
                 encoders.registry.make(encoder).check(made)
-                views.append(View(task, encoder, dims_of(task, encoder), None))
+                dims = dims_of(task, encoder)
+                views.append(View(task, encoder, Pair(dims, Truth.unknown(), _not_yet)))
     return views
+
+
+def _not_yet(
+    n: int, generator: torch.Generator | None = None, dtype: torch.dtype | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    raise RuntimeError("a representation cannot be drawn before its encoder is trained")
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,7 @@ class Training:
         steps = protocol.steps if self.steps is None else self.steps
         fits: list[Fit | None] = []
         for model in given or [models.registry.choose(usual)]:
-            models.registry.make(model).check(view.dims)
+            models.registry.make(model).check(view.pair.dims)
             fits.append(Fit(model, steps, lr, schedule, self.precision))
         return fits
 

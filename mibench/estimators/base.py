@@ -82,7 +82,8 @@ class Estimator(ABC):
     def check(self, n: int, pair: Pair | None = None) -> None:  # noqa: B027 - most work everywhere
         """Raise a UsageError where the estimator cannot work on batches of n of a pair.
 
-        `pair` is None where it is not known yet, as that of a representation before its encoder is trained.
+        Of a representation whose encoder is still to be trained, only the dimensions are known; without a
+        pair, only what holds for every pair is checked.
         """
 
 
