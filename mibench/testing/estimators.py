@@ -36,6 +36,9 @@ from mibench.testing.trial import (
 LEFT_AT_FOUR_TIMES_N = 0.75
 """A larger bias of a small sample is accepted where at most this share of it is left at four times the n."""
 
+STEPS, LEAST_RISE = 300, 0.2
+"""After this many steps, at 2 nats an estimate is by this many nats above that at 0."""
+
 DIFFERENCE = 1e-6
 """The step of finite differences."""
 
@@ -84,7 +87,7 @@ def row_order(case: Case) -> None:
 
 
 def estimates_do_not_mix(case: Case) -> None:
-    """A run's estimate is the same whatever runs are beside it."""
+    """A run's estimate is the same with other runs beside it or none."""
     batch = case.batch()
     outputs = case.outputs(batch)
     together = case.estimator.read(outputs, batch)
@@ -95,7 +98,7 @@ def estimates_do_not_mix(case: Case) -> None:
 
 
 def training_does_not_mix(case: Case) -> None:
-    """A run's objective and its gradient are the same whatever runs are beside it."""
+    """A run's objective and its gradient are the same with other runs beside it or none."""
     batch = case.batch()
     parameters = _with_gradient(case.parameters(gaussian(UNEVEN).dims))
     together = case.value(parameters, batch)
@@ -224,6 +227,12 @@ def grows_with_the_truth(case: Case) -> None:
             f"a larger estimate where the truth is larger than where the estimate is {less}",
             more,
         )
+
+
+def training_grows_with_the_truth(case: Case) -> None:
+    """After a short training more information reads as more, where no exact model tells."""
+    less, more = (_trained_and_read(Trial.of(case, nats, STEPS)).mean().item() for nats in (0.0, 2.0))
+    expect(more > less + LEAST_RISE, f"after training at 2 nats more than at 0, {less:.3g}", more)
 
 
 # ---- ceilings ---------------------------------------------------------------------------------------------
@@ -357,6 +366,10 @@ def _is_exact(case: Case) -> bool:
     return case.is_exact
 
 
+def _is_not_exact(case: Case) -> bool:
+    return not case.is_exact
+
+
 def _has_side(*sides: str | None) -> Callable[[Case], bool]:
     return lambda case: case.is_exact and case.estimator.bound.side in sides
 
@@ -393,6 +406,7 @@ PROPERTIES: tuple[Property[Case], ...] = (
     Property("the exact model approaches the truth", approaches_the_truth, _has_side("lower")),
     Property("the exact model is best", oracle_is_best, _oracle_is_best),
     Property("grows with the truth", grows_with_the_truth, _is_exact),
+    Property("grows with the truth after training", training_grows_with_the_truth, _is_not_exact),
     Property("ceiling is not exceeded", ceiling_is_not_exceeded, _has_ceiling),
     Property("ceiling is reached", ceiling_is_reached, _has_ceiling),
     Property("gradient", gradient, _trains),
