@@ -191,8 +191,8 @@ class Trial(Pack):
         named = Choice("conformance", 1, (), "conformance")
         task = tasks.registry.choose("gaussian", dim=2, mi=nats)
         how = None if case.objective is None else Fit(case.model_choice, steps, 1e-2, "constant", "float64")
-        protocol = protocols.choose("stream")
-        specs = (RunSpec(named, task, None, protocol, case.n, seed, how) for seed in range(RUNS))
+        protocol, n = protocols.choose("stream"), case.ns[:2][-1]
+        specs = (RunSpec(named, task, None, protocol, n, seed, how) for seed in range(RUNS))
         return cls(tuple((spec,) for spec in specs), case=case)
 
     @cached_property
