@@ -96,7 +96,7 @@ def test_the_message_lists_all_that_fails_with_what_was_expected_and_seen():
     assert all("; seen " in line for line in lines[1:])
 
 
-def test_an_authors_error_is_a_failure_of_each_property_that_meets_it():
+def test_an_authors_error_is_a_failure_of_each_property_in_which_it_occurs():
     with pytest.raises(ConformanceError, match=r"shape: FAILED: RuntimeError: no way"):
         check_estimator(Raises())
 

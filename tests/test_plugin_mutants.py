@@ -16,6 +16,14 @@ JS = f"{SCORES}/js.py", "JS", check_estimator
 SMILE = f"{SCORES}/smile.py", "SMILE", check_estimator
 INFONCE = f"{SCORES}/infonce.py", "InfoNCE", check_estimator
 INTERPOLATED = f"{SCORES}/interpolated.py", "Interpolated", check_estimator
+KSG = "mibench/estimators/neighbours/ksg.py", "KSG", check_estimator
+CCA = "mibench/estimators/gaussian/cca.py", "CCA", check_estimator
+GCMI = "mibench/estimators/gaussian/gcmi.py", "GCMI", check_estimator
+BA, DOE, CLUB, L1OUT = (
+    (f"mibench/estimators/conditional/{name.lower()}.py", name, check_estimator)
+    for name in ("BA", "DoE", "CLUB", "L1Out")
+)
+MMG = "mibench/estimators/diffusion/mmg.py", "MMG", check_estimator
 GAUSSIAN = "mibench/tasks/gaussian.py", "Gaussian", check_task
 GAUSSIAN_MLP = "mibench/models/conditionals/gaussian_mlp.py", "GaussianMLP", check_model
 JOINT = "mibench/models/critics/joint.py", "Joint", check_model
@@ -71,6 +79,26 @@ MUTANTS = [
     (HD_DIME, "negatives(scores / 2)", "negatives(scores.detach() / 2)", "gradient"),
     (NWJ, "log_mean_exp_negatives(scores)", "log_mean_exp_negatives(scores.detach())", "gradient"),
     (INFONCE, "identifiable: ClassVar[bool] = False", "identifiable: ClassVar[bool] = True", "invariance"),
+    # Estimators that train nothing.
+    (KSG, "psi(self.k) + psi(n)", "psi(self.k + 1) + psi(n)", "the exact model reads the truth"),
+    (KSG, "_psi(n_x + 1)", "_psi(n_x)", "independence reads 0"),
+    (KSG, "counts(x, y,", "counts(x - x.mean(0), y,", "estimates of runs do not mix"),
+    (KSG, "- 1 / self.k)", "- 1 / self.k + 5)", "ceiling is reached"),
+    (KSG, "- 1 / self.k)", "- 1)", "ceiling is not exceeded"),
+    (CCA, "value - bias(n, dims)", "value", "independence reads 0"),
+    (CCA, "value - bias(n, dims)", "1.5 * value - bias(n, dims)", "bound"),
+    (GCMI, "return gaussian", "return -gaussian", "grows with the truth"),
+    # Estimators that are read from a conditional density or a denoiser.
+    (BA, "return batch.known", "return 0.9 * batch.known", "the exact model approaches the truth"),
+    (BA, "return batch.known", "return 0.1 + batch.known", "bound"),
+    (DOE, 'outputs["marginal"].double().mean(-1)', "0.0", "training finds the information"),
+    (CLUB, "- self._negative(log_q)", "+ self._negative(log_q)", "training finds the information"),
+    (CLUB, "mean_negatives(log_q)", "log_q.mean((-3, -2, -1)).expand(len(log_q))",
+     "estimates of runs do not mix"),
+    (L1OUT, "(positives(log_q) - others)", "(others - positives(log_q))", "bound"),
+    (MMG, "(self.high - self.low) / 2 * gap", "(self.low - self.high) / 2 * gap",
+     "training finds the information"),
+    (MMG, '["free"].double()', '["free"].double().detach().mean(0)', "estimates of runs do not mix"),
     # Tasks.
     (UNIFORM_NOISE, "Truth.exactly(information)", "Truth.exactly(1.5 * information)",
      "mean log ratio is the truth"),

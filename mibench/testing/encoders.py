@@ -89,7 +89,7 @@ def representations(case: Case) -> None:
 
 
 def inputs_matter(case: Case) -> None:
-    """Other inputs have other representations, and a row's is its own whatever rows are beside it."""
+    """Other inputs have other representations, and a row's is the same with other rows beside it or none."""
     encoder, parameters, (x, _) = case.encoder, case.parameters(), case.rows()
     found = encoder.encode_x(parameters, x)
     expect((found[:, 0] != found[:, 1]).any(), "another representation of another x", "the same")
@@ -119,7 +119,7 @@ def loss_is_one_number(case: Case) -> None:
 
 
 def runs_do_not_mix(case: Case) -> None:
-    """Loss and representations of a run are the same whatever runs are beside it."""
+    """Loss and representations of a run are the same with other runs beside it or none."""
     everything = case.parameters(), case.state(), case.batch()
     loss = case.encoder.loss(*everything)
     encoded = case.encoder.encode_x(case.parameters(), case.rows()[0])

@@ -36,6 +36,9 @@ from mibench.testing.trial import (
 LEFT_AT_FOUR_TIMES_N = 0.75
 """A larger bias of a small sample is accepted where at most this share of it is left at four times the n."""
 
+STEPS, UNTRAINED = 300, 0.3
+"""After this many steps, an estimate on independent data is within this many nats of 0, and beyond at 2."""
+
 DIFFERENCE = 1e-6
 """The step of finite differences."""
 
@@ -84,7 +87,7 @@ def row_order(case: Case) -> None:
 
 
 def estimates_do_not_mix(case: Case) -> None:
-    """A run's estimate is the same whatever runs are beside it."""
+    """A run's estimate is the same with other runs beside it or none."""
     batch = case.batch()
     outputs = case.outputs(batch)
     together = case.estimator.read(outputs, batch)
@@ -95,7 +98,7 @@ def estimates_do_not_mix(case: Case) -> None:
 
 
 def training_does_not_mix(case: Case) -> None:
-    """A run's objective and its gradient are the same whatever runs are beside it."""
+    """A run's objective and its gradient are the same with other runs beside it or none."""
     batch = case.batch()
     parameters = _with_gradient(case.parameters(gaussian(UNEVEN).dims))
     together = case.value(parameters, batch)
@@ -224,6 +227,13 @@ def grows_with_the_truth(case: Case) -> None:
             f"a larger estimate where the truth is larger than where the estimate is {less}",
             more,
         )
+
+
+def training_finds_information(case: Case) -> None:
+    """After a short training of small models, independent data read about 0, and 2 nats more."""
+    nothing, something = (_trained_and_read(Trial.of(case, nats, STEPS)).mean().item() for nats in (0.0, 2.0))
+    expect(abs(nothing) <= UNTRAINED, f"0 after training on independent data, within {UNTRAINED:g}", nothing)
+    expect(something > nothing + UNTRAINED, f"after training at 2 nats more than {nothing:.3g}", something)
 
 
 # ---- ceilings ---------------------------------------------------------------------------------------------
@@ -393,6 +403,7 @@ PROPERTIES: tuple[Property[Case], ...] = (
     Property("the exact model approaches the truth", approaches_the_truth, _has_side("lower")),
     Property("the exact model is best", oracle_is_best, _oracle_is_best),
     Property("grows with the truth", grows_with_the_truth, _is_exact),
+    Property("training finds the information", training_finds_information, _trains),
     Property("ceiling is not exceeded", ceiling_is_not_exceeded, _has_ceiling),
     Property("ceiling is reached", ceiling_is_reached, _has_ceiling),
     Property("gradient", gradient, _trains),

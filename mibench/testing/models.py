@@ -127,7 +127,7 @@ def precision(case: Case) -> None:
 
 
 def runs_do_not_mix(case: Case) -> None:
-    """A run's values are the same whatever runs are beside it."""
+    """A run's values are the same with other runs beside it or none."""
     parameters, inputs = case.parameters(), case.inputs()
     together = case.outputs(parameters, inputs)
     for run in range(RUNS):
@@ -138,7 +138,7 @@ def runs_do_not_mix(case: Case) -> None:
 
 
 def rows_do_not_mix(case: Case) -> None:
-    """A pair's values are the same whatever pairs are beside it: there are no statistics over a batch."""
+    """A pair's values are the same with other pairs beside it or none: no statistics over a batch."""
     parameters, inputs = case.parameters(), case.inputs()
     whole = case.outputs(parameters, inputs)
     some = case.outputs(parameters, tuple(tensor[:, :4] for tensor in inputs))

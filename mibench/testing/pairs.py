@@ -17,7 +17,7 @@ from mibench.tasks.normal import Normal
 from mibench.tasks.pair import Pair, Truth
 
 NUMBERS_AT_ONCE = 2**20
-"""Matrices of so many numbers are formed at a time."""
+"""Matrices of this many numbers are formed at a time."""
 
 
 class Setting(NamedTuple):

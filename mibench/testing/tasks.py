@@ -20,10 +20,10 @@ from mibench.testing.conformance import Conformance, Mean, Property, examined, e
 
 N = 17
 ROWS = 2**14
-"""Means are of so many pairs."""
+"""Means are over this many pairs."""
 
 COMPARED = 2**12
-"""Distributions are compared by so many pairs, coordinate by coordinate."""
+"""Distributions are compared on this many pairs, coordinate by coordinate."""
 
 LIGHT_NATS = 2.5
 """Up to this information E_Q[r] = 1 can be seen: beyond, few pairs carry all of it."""

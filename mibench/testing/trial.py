@@ -36,12 +36,12 @@ ROWS = {16: 2**14, 64: 2**14, 256: 2**13}
 
 SAMPLE_SETTINGS = (Setting(1, 1, 0.5), Setting(1, 2, 1.0), Setting(2, 1, 1.0))
 SAMPLE_SIZE, SAMPLE_SETS = 1024, 16
-"""What trains nothing is read on so many rows at once, and on so many sets of them."""
+"""What trains nothing is read on this many rows at once, and on this many sets of them."""
 
 SMALL_SAMPLE_BIAS = 0.05
 """Nats by which an estimate may miss the truth at the largest n of the kit, where it only tends to it."""
 
-SMALL = {"hidden": 8}
+SMALL = {"hidden": 16}
 """Options of the models with which objectives are tested."""
 
 
@@ -186,13 +186,13 @@ class Trial(Pack):
     case: Case = field(kw_only=True)
 
     @classmethod
-    def of(cls, case: Case) -> Trial:
-        """Return the pack of a few seeds of a small task."""
+    def of(cls, case: Case, nats: float = 1.0, steps: int = 3) -> Trial:
+        """Return the pack of a few seeds of a small task, trained for a number of steps."""
         named = Choice("conformance", 1, (), "conformance")
-        task = tasks.registry.choose("gaussian", dim=2, mi=1.0)
-        how = None if case.objective is None else Fit(case.model_choice, 3, 1e-2, "constant", "float64")
-        protocol = protocols.choose("stream")
-        specs = (RunSpec(named, task, None, protocol, case.n, seed, how) for seed in range(RUNS))
+        task = tasks.registry.choose("gaussian", dim=2, mi=nats)
+        how = None if case.objective is None else Fit(case.model_choice, steps, 1e-2, "constant", "float64")
+        protocol, n = protocols.choose("stream"), case.ns[:2][-1]
+        specs = (RunSpec(named, task, None, protocol, n, seed, how) for seed in range(RUNS))
         return cls(tuple((spec,) for spec in specs), case=case)
 
     @cached_property

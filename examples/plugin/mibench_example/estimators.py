@@ -33,7 +33,7 @@ class HellingerDIME(FromScores):
     J = -E_P[exp(-f/2)] - E_Q[exp(f/2)],   I_HD-DIME = E_P[f]
 
     with scores (..., n, n) -> (...) in nats, E_P over the diagonal and E_Q over the rest. At f = log r each
-    term of J has a second moment of 1, whatever the information.
+    term of J has a second moment of 1, at any information.
 
     Ceiling: none. Bias: a plug-in and no bound, on either side of I. Not invariant to constants.
 
