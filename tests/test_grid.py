@@ -146,7 +146,7 @@ def test_model_is_another_name_of_critic(tmp_path):
     words = ["--dim", "2", "--mi", "1", "-n", "4", "--seeds", "1", "--device", "cpu", "--dry-run", "--json"]
     for flag in ("--model", "--critic", "-c"):
         done = CliRunner().invoke(app, ["run", flag, "joint,seperable", *words])
-        assert "Unknown critic 'seperable'" in done.stderr
+        assert "Unknown model 'seperable'" in done.stderr
 
 
 def test_what_is_not_given_has_the_default_of_its_verb():

@@ -7,6 +7,7 @@ import torch
 from grids import CPU, LARGE, outcomes, pack_of, specs
 from plugins import BrokenObjective, BrokenReading
 
+import mibench
 from mibench import estimators, models
 from mibench.engine.backends import Local
 from mibench.engine.data import chunks, training_chunks
@@ -223,6 +224,13 @@ def test_an_estimator_that_raises_fails_alone_of_those_that_share_its_training(r
     assert backend.started == [2] + 2 * [1] + 6 * [1]
     for spec in together:
         assert done[spec].status == ("failed" if spec.estimator.name == "broken-reading" else "ok")
+
+
+def test_an_objective_that_raises_stops_neither_the_planning_nor_the_runs_of_others(register):
+    register(estimators.registry, BrokenObjective)
+    frame = mibench.run("infonce,broken-objective", dim=2, mi=1, n=8, seeds=2, steps=3, device="cpu")
+    assert frame["status"].tolist() == ["ok", "ok", "failed", "failed"]
+    assert (frame["message"][2:] == "RuntimeError: a mistake in a plug-in").all()
 
 
 def test_packs_hold_runs_of_equal_shapes_within_the_budget():
