@@ -136,7 +136,7 @@ BAD = [
     (["-e", "infonse"], "Unknown estimator 'infonse'", "infonce"),
     (["-e", "nce[kk=3]"], "kk", "Did you mean 'k'"),
     (["-t", "gausian"], "Unknown task 'gausian'", "gaussian"),
-    (["-c", "seperable"], "Unknown critic 'seperable'", "separable"),
+    (["-c", "seperable"], "Unknown model 'seperable'", "separable"),
     (["-c", "separable[width=3]"], "width", "describe separable"),
     (["--dim", "0"], "dim must be at least 1", "1 or more"),
     (["--dim", "-2"], "dim must be at least 1", "1 or more"),

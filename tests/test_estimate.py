@@ -164,8 +164,8 @@ def test_bad_data_is_said_to_be_so(change, what, xy):
 
 
 def test_nothing_is_trained_with_a_critic_that_cannot_see_the_data(xy, monkeypatch):
-    monkeypatch.setattr("mibench.api.estimate.engine.execute", None)
-    with pytest.raises(mibench.UsageError, match="sees words"):
+    monkeypatch.setattr("mibench.api.estimate.execute", None)
+    with pytest.raises(mibench.UsageError, match="takes tokens"):
         mibench.estimate(*xy, critic="embedding", **QUICK)
 
 
@@ -229,8 +229,8 @@ def test_the_table_says_what_the_numbers_are(files):
         (["data.npz", "-n", "1"], "n must be at least 2", "2 or more"),
         (["data.npz", "--unit", "bit"], "Unknown unit", "bits"),
         (["data.npz", "--lr", "0"], "lr must be positive", "above 0"),
-        (["data.npz", "-c", "jiont"], "Unknown critic", "joint"),
-        (["data.npz", "-c", "embedding"], "'embedding' sees words", "separable"),
+        (["data.npz", "-c", "jiont"], "Unknown model", "joint"),
+        (["data.npz", "-c", "embedding"], "'embedding' takes tokens", "separable"),
         (["data.npz", "-c", "joint,bilinear"], "one critic, and 2 are given", "Give one critic"),
         (["data.npz", "-n", "4,8"], "one n, and 2 are given", "Give one n"),
         (["data.npz", "--schedule", "constnt"], "Unknown schedule", "constant"),

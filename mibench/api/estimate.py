@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Unpack
 
 import pandas as pd
 
-from mibench import estimators
+from mibench import estimators, models
 from mibench.analysis.splits import summarise_splits, warnings
 from mibench.api.arrays import paired
 from mibench.api.expand import View, runs_of
@@ -137,9 +137,21 @@ def prepare(
     kinds = (False, True) if shuffle else (False,)
     source = Rows({_choice(len(side_x), shuffled): (side_x, side_y, shuffled) for shuffled in kinds})
     views = [View(choice, None, of_rows(*rows)) for choice, rows in source.data.items()]
-    specs = runs_of(chosen, views, followed, [n], grid.seeds, training_of(grid))
+    training = training_of(grid)
+    for kind, named in _by_kind(training.models or ()).items():
+        _only(kind, named)
+    specs = runs_of(chosen, views, followed, [n], grid.seeds, training)
     once = [spec for spec in specs if spec.seed == grid.seeds[0] or _differs_by_seed(spec)]
     return Estimation(on_device(once, grid.device, source), source, protocol, n)
+
+
+def _by_kind(chosen: Sequence[Choice]) -> dict[str, tuple[Choice, ...]]:
+    """Return models by their kind."""
+    found: dict[str, tuple[Choice, ...]] = {}
+    for choice in chosen:
+        kind = models.registry.load(choice.name).kind
+        found[kind] = (*found.get(kind, ()), choice)
+    return found
 
 
 def _choice(rows: int, shuffled: bool) -> Choice:

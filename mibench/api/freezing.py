@@ -12,8 +12,8 @@ from mibench.api.plan import Plan, on_device, plan_grid
 from mibench.engine.protocols import registry as protocols
 from mibench.engine.sources import pair_of
 from mibench.errors import UsageError
-from mibench.grid import SETTINGS, OneOrMore, defaults, one_of, read, values_of
-from mibench.registry import Choice, Registry, real_number, whole_number
+from mibench.grid import SETTINGS, Grid, defaults, one_of, read, values_of
+from mibench.registry import OWN, Choice, Registry, real_number, whole_number
 from mibench.reports.tables import setting
 from mibench.spec import PRECISIONS, SCHEDULES, Fit, RunSpec
 from mibench.store.baseline import Baseline, FrozenCell
@@ -35,18 +35,30 @@ def plan_to_freeze(given: Mapping[str, Any]) -> Plan:
     The reference is large enough that every estimator learns something, small enough for a minute on two
     cores. Its true MI and dimension belong to its task: they are left out where another task is given.
     """
-    own = [name for name, entry in estimators.registry.entries.items() if entry.origin == "mibench"]
+    if "estimator" in given:
+        return plan_grid(_grid(given, read("plan", {"estimator": given["estimator"]}).estimator))
+    own = [name for name, entry in estimators.registry.entries.items() if entry.origin == OWN]
+    specs: list[RunSpec] = []
+    refused: list[UsageError] = []
+    for name in own:  # all that can be run with these settings
+        try:
+            specs += plan_grid(_grid(given, [name])).specs
+        except UsageError as error:
+            refused.append(error)
+    if not specs:
+        raise refused[0]
+    return on_device(specs, given.get("device", "auto"))
+
+
+def _grid(given: Mapping[str, Any], names: Sequence[str]) -> Grid:
+    """Return the grid of some estimators: what is given, and the rest as the reference has it."""
     levels = {name for name, about in SETTINGS.items() if about.level}
     unused = levels if "task" in given else {"mi"} if "rho" in given else set()
-    if not _trains_a_critic(given.get("estimator", own)):
+    objectives = [estimators.get(name).objective for name in names]
+    if not any(objective is not None and objective.model == "critic" for objective in objectives):
         unused |= {"critic"}
     reference = {name: text for name, text in defaults("check").items() if name not in unused}
-    return plan_grid(read("plan", {"estimator": own, **reference, **given}))
-
-
-def _trains_a_critic(named: OneOrMore[str]) -> bool:
-    made = (estimators.get(name) for name in read("plan", {"estimator": named}).estimator)
-    return any(each.objective is not None and each.objective.model == "critic" for each in made)
+    return read("plan", {**reference, **given, "estimator": list(names)})
 
 
 def freeze(planned: Plan, records: Iterable[Record]) -> Baseline:
