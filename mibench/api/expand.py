@@ -165,7 +165,8 @@ def _stairs(view: View, protocol: Protocol) -> list[Choice]:
     task, levels = view.task, protocol.stairs
     if not levels:
         return [task]
-    if view.encoder is not None or tasks.registry.make(task).at(levels[0]) is None:
+    by_level = dict(task.options).get("rho") is None and tasks.registry.make(task).at(levels[0]) is not None
+    if view.encoder is not None or not by_level:
         with_encoder = "" if view.encoder is None else f" with encoder {view.encoder.label!r}"
         raise UsageError(
             f"The staircase needs a task that is given by its true MI and no encoder; "
