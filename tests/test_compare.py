@@ -194,7 +194,7 @@ def test_reproduce_runs_a_part_of_a_suite_and_keeps_whole_curves(suite, tmp_path
 def test_suites_of_the_package_are_sound(name):
     suite = reproducing.load(name)
     planned = suite.plan()
-    assert {spec.steps for spec in planned.specs} == {20_000}
+    assert {spec.fit.steps for spec in planned.specs} == {20_000}
     assert {spec.n for spec in planned.specs} == {64}
     assert len({spec.estimator.label for spec in planned.specs}) == len(suite.estimators)
     published = suite.published_numbers()
