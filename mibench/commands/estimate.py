@@ -10,6 +10,7 @@ import typer
 
 from mibench.commands import options
 from mibench.commands.console import ANSWERED_NO, Debug, Json, Quiet, explained, progress, say, show_table
+from mibench.commands.grids import title_of
 
 if TYPE_CHECKING:
     from mibench.api.estimate import Estimates
@@ -68,8 +69,7 @@ def estimate(
     )
     say(prepared.plan.device_message)
     packs = prepared.packs()
-    title = f"Training {sum(len(pack.trainings) for pack in packs)} critics"
-    with progress(title, sum(pack.work for pack in packs), quiet) as report:
+    with progress(title_of(packs), sum(pack.work for pack in packs), quiet) as report:
         found = estimating.run(prepared, report)
     _show(found, unit, as_json)
     if found.table["failed"].any():

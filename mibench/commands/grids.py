@@ -17,6 +17,7 @@ MOST_REASONS = 5
 if TYPE_CHECKING:
     from mibench.api.plan import Plan
     from mibench.api.run import Append
+    from mibench.engine.plan import Pack
     from mibench.spec import RunSpec
     from mibench.store.encoders import EncoderStore
     from mibench.store.record import Record
@@ -93,9 +94,14 @@ def train(
         pairs = encode(selected, planned.device, encoder_store)
     lost = encoder_failures(selected, pairs)
     packs = planned.packs([spec for spec in selected if spec not in lost], pairs)
-    title = f"Training {sum(len(pack.trainings) for pack in packs)} critics"
-    with progress(title, sum(pack.work for pack in packs), quiet) as report:
+    with progress(title_of(packs), sum(pack.work for pack in packs), quiet) as report:
         return execute(planned, selected, known, append, report, pairs)
+
+
+def title_of(packs: Sequence[Pack]) -> str:
+    """Return what the progress bar of packs is called."""
+    trained = sum(len(pack.trainings) for pack in packs if pack.first.fit is not None)
+    return f"Training {trained} models" if trained else "Estimating, without training"
 
 
 def end_with_failures(records: list[Record]) -> None:

@@ -157,8 +157,12 @@ def cell_notes(summary: pd.DataFrame) -> list[str]:
             "interval that holds the truth, the bias is the distance from its nearer end, 0 inside."
         )
     split = summary["oracle_nats"].notna()
-    if (summary["mean_nats"].notna() & ~split).any():
+    trained = summary["critic"].notna()
+    if (summary["mean_nats"].notna() & ~split & trained).any():
         notes.append("Where the bias is not split, the exact density ratio is not known.")
+    untrained = summary[~trained]["estimator"].unique()
+    if len(untrained):
+        notes.append(f"Nothing is trained, so the bias has no parts: {listed(untrained)}.")
     best = summary[split & (summary["oracle_is_best"] == True)]["estimator"].unique()  # noqa: E712
     if len(best):
         notes.append(f"No model does better, in expectation, than the exact ratio: {listed(best)}.")

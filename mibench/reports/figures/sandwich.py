@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from mibench.analysis.cells import in_unit
 from mibench.reports.figures.comparison import by_setting, true_mi
@@ -18,6 +19,9 @@ from mibench.reports.figures.style import (
     margins,
     wrapped,
 )
+
+LARGE = 4
+"""A panel in which an estimate is this many times the largest truth has a logarithmic axis."""
 
 _SIDES = {"lower": ("-", "lower bound"), "upper": ("--", "upper if q is exact")}
 
@@ -37,6 +41,11 @@ def _draw(summary: pd.DataFrame, unit: str) -> Figure:
         for axis, (title, group) in zip(axes, groups, strict=True):
             shown = in_unit(group, unit).sort_values(f"true_mi_{unit}")
             _draw_truth(axis, shown, unit)
+            if _dwarfs(shown, unit):
+                axis.set_yscale("log")
+                axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axis.yaxis.set_major_formatter("{x:g}")
+                axis.yaxis.set_minor_locator(NullLocator())
             for label, line in shown.groupby("estimator", sort=False):
                 axis.errorbar(
                     line[f"true_mi_{unit}"],
@@ -52,11 +61,17 @@ def _draw(summary: pd.DataFrame, unit: str) -> Figure:
     return figure
 
 
+def _dwarfs(shown: pd.DataFrame, unit: str) -> bool:
+    """Return whether the largest estimate would press the rest of a linear axis together."""
+    means, truth = shown[f"mean_{unit}"].dropna(), shown[f"true_mi_high_{unit}"]
+    return bool(len(means) and means.min() > 0 and means.max() > LARGE * truth.max())
+
+
 def _draw_truth(axis: Axes, shown: pd.DataFrame, unit: str) -> None:
     """Draw the truth at each true MI of the task: a line, or a band where it is an interval."""
     ends = shown.groupby(f"true_mi_{unit}")[[f"true_mi_low_{unit}", f"true_mi_high_{unit}"]].mean()
     low, high = ends[f"true_mi_low_{unit}"], ends[f"true_mi_high_{unit}"]
-    axis.plot(ends.index, low, color="black", linewidth=1.0, marker="_" if len(ends) == 1 else "", zorder=0)
+    axis.plot(ends.index, low, color="black", linewidth=1.0, marker="_" if len(ends) == 1 else "", zorder=3)
     if (low < high).any():
         axis.fill_between(ends.index, low, high, color=BAND_LINE["color"], linewidth=0, zorder=0)
 
