@@ -135,7 +135,7 @@ def test_command_line_shows_what_has_no_meaning_as_a_dash(tmp_path):
     assert shown.exit_code == 0
     line = next(line for line in shown.stdout.splitlines() if line.split()[:1] == ["ksg"])
     assert line.split()[3] == "–"  # it has no critic
-    assert line.split()[6:8] == ["–", "–"]  # and its error no parts
+    assert line.split()[7:9] == ["–", "–"]  # and its error no parts
 
 
 def test_a_baseline_needs_no_critic(tmp_path):
