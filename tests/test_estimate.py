@@ -287,10 +287,26 @@ def test_ten_thousand_samples_of_the_20_dimensional_gaussian():
 
 @pytest.mark.slow
 def test_ten_thousand_independent_samples():
-    names = [name for name in mibench.estimators.registry.entries if mibench.estimators.get(name).objective]
+    """A critic that finds nothing reads 0."""
+    entries = mibench.estimators.registry.entries
+    names = [name for name, entry in entries.items() if entry.family == "scores"]
     x, y = gaussian(10_000, dim=20, mi=0.0, seed=2)
     found = mibench.estimate(x, y, estimator=names, seeds=3, shuffle=False, device="cpu")
     assert list(found.table["estimator"]) == names
     for row in found.table.to_dict("records"):
         assert row["low_nats"] <= 0 <= row["high_nats"], row
     assert all("No dependence was found" in warning for warning in found.warnings)
+
+
+@pytest.mark.slow
+def test_ten_thousand_independent_samples_read_as_the_same_with_y_shuffled():
+    """A density or a denoiser that overfits reads a value other than 0, and the shuffled rows show the same."""
+    x, y = gaussian(10_000, dim=20, mi=0.0, seed=2)
+    found = mibench.estimate(x, y, estimator="doe,club,l1out,mmg", seeds=3, device="cpu")
+    assert len(found.table) == 4
+    for row in found.table.to_dict("records"):
+        assert row["low_nats"] <= row["shuffled_high_nats"], row
+        assert row["shuffled_low_nats"] <= row["high_nats"], row
+    (warning,) = found.warnings
+    assert "mmg" in warning
+    assert "do not trust its value" in warning
