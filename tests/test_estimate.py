@@ -300,7 +300,7 @@ def test_ten_thousand_independent_samples():
 
 @pytest.mark.slow
 def test_ten_thousand_independent_samples_read_as_the_same_with_y_shuffled():
-    """A density or a denoiser that overfits reads a value other than 0, and the shuffled rows show the same."""
+    """What a density or a denoiser gets wrong shows in the shuffled rows too."""
     x, y = gaussian(10_000, dim=20, mi=0.0, seed=2)
     found = mibench.estimate(x, y, estimator="doe,club,l1out,mmg", seeds=3, device="cpu")
     assert len(found.table) == 4
