@@ -261,3 +261,15 @@ def in_unit(frame: pd.DataFrame, unit: str) -> pd.DataFrame:
     columns = [column for column in frame.columns if column.endswith("_nats")]
     converted = frame.assign(**{column: frame[column] / np.log(2) for column in columns})
     return converted.rename(columns={column: f"{column[:-5]}_bits" for column in columns})
+
+
+def shown_in(frame: pd.DataFrame, unit: str) -> pd.DataFrame:
+    """Return a table with, beside each column in nats, the same in `unit` under its name alone.
+
+    `bias` stands beside `bias_nats`. What the encoder itself reads, `encoder_nats`, is `own`: `encoder` is a
+    setting.
+    """
+    scale = math.log(2) if unit == "bits" else 1.0
+    shown = frame[[column for column in frame.columns if column.endswith("_nats")]] / scale
+    shown = shown.rename(columns={"encoder_nats": "own", "encoder_se_nats": "own_se"})
+    return pd.concat([frame, shown.rename(columns=lambda name: name.removesuffix("_nats"))], axis=1)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -12,78 +13,57 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from mibench.analysis.cells import CELL, FIT, blocks, in_unit, is_elsewhere
+from mibench.analysis.cells import CELL, FIT, blocks, is_elsewhere, shown_in
+from mibench.reports.figures import style
 from mibench.reports.figures.kind import FigureKind
-from mibench.reports.figures.style import (
-    PAGE_INCHES,
-    PANEL_INCHES,
-    Look,
-    entry,
-    estimator_names,
-    facets,
-    failures,
-    looks,
-    wrapped,
-)
 
-Looks = Mapping[str, Look]
+Looks = Mapping[str, style.Look]
 
 _METRICS = {"bias": "Bias", "std": "Std. deviation", "rmse": "RMSE"}
 _PALE = 0.6  # share of white in the colour of the error that training leaves
 FEW_BARS = 4
 """Panels of the error split with up to this many bars stand beside each other."""
 _GROUP = 0.8  # share of the distance between two levels that is filled with bars
-_HEIGHT = 0.9 * PANEL_INCHES
+_HEIGHT = 0.9 * style.PANEL_INCHES
 
 
 def _draw_metrics(summary: pd.DataFrame, unit: str) -> Figure:
     groups = by_setting(summary)
-    looking = looks(estimator_names(summary))
-    entries = [entry(label, **look.line) for label, look in looking.items()]
-    page = facets(len(_METRICS) * len(groups), entries, columns=len(_METRICS), height=_HEIGHT)
+    looking = style.looks(style.estimator_names(summary))
+    entries = [style.entry(label, **look.line) for label, look in looking.items()]
+    page = style.facets(len(_METRICS) * len(groups), entries, columns=len(_METRICS), height=_HEIGHT)
     with page as (figure, axes):
-        for row, (title, group) in enumerate(groups):
-            for place, (metric, name) in enumerate(_METRICS.items()):
-                axis = axes[row * len(_METRICS) + place]
-                _draw_metric(axis, in_unit(group, unit), looking, metric, unit)
-                axis.set_title("" if place else title, loc="left")
-                axis.set_ylabel(f"{name} [{unit}]")
-                axis.set_xlabel(f"{true_mi(summary)} [{unit}]")
-                axis.set_xticks(_ticks(in_unit(group, unit)[f"true_mi_{unit}"]))
+        panels = itertools.product(groups, _METRICS.items())
+        for axis, ((title, group), (metric, name)) in zip(axes, panels, strict=True):
+            shown = shown_in(group, unit).sort_values("true_mi")
+            axis.axhline(0, **style.ZERO_LINE)
+            for label, line in shown.groupby("estimator", sort=False):
+                sides = line[f"{metric}_se"]
+                style.draw_line(axis, line["true_mi"], line[metric], sides, looking[str(label)].line)
+            axis.set_title(title if metric == "bias" else "", loc="left")
+            axis.set_ylabel(f"{name} [{unit}]")
+            axis.set_xlabel(f"{true_mi(summary)} [{unit}]")
+            axis.set_xticks(_ticks(shown["true_mi"]))
     return figure
-
-
-def _draw_metric(axis: Axes, group: pd.DataFrame, looking: Looks, metric: str, unit: str) -> None:
-    axis.axhline(0, color="0.5", linewidth=0.6, zorder=0)
-    for label, part in group.groupby("estimator", sort=False):
-        line = part.sort_values(f"true_mi_{unit}")
-        axis.errorbar(
-            line[f"true_mi_{unit}"],
-            line[f"{metric}_{unit}"],
-            np.nan_to_num(line[f"{metric}_se_{unit}"]),
-            **looking[str(label)].line,
-            capsize=1.8,
-            elinewidth=0.8,
-        )
 
 
 def _draw_splits(summary: pd.DataFrame, unit: str) -> Figure:
     groups = by_setting(summary[_has_split(summary)])
-    looking = looks(estimator_names(summary))
+    looking = style.looks(style.estimator_names(summary))
     entries: list[Artist] = [Patch(color=look.colour, label=label) for label, look in looking.items()]
     entries += [
         Patch(facecolor="0.45", label="at exact ratio"),
         Patch(facecolor="0.85", edgecolor="0.45", hatch="////", linewidth=0, label="model, training"),
-        entry("bias", color="black", marker="_", linestyle="none"),
+        style.entry("bias", color="black", marker="_", linestyle="none"),
     ]
     columns = min(3, len(groups)) if _bars([group for _, group in groups]) <= FEW_BARS else 1
-    page = facets(len(groups), entries, columns=columns, width=PAGE_INCHES, height=_HEIGHT)
+    page = style.facets(len(groups), entries, columns=columns, width=style.PAGE_INCHES, height=_HEIGHT)
     with page as (figure, axes):
         for axis, (title, group) in zip(axes, groups, strict=True):
-            _draw_split(axis, in_unit(group, unit).assign(level=group["true_mi_nats"]), looking, unit)
+            _draw_split(axis, shown_in(group, unit), looking)
             axis.set_ylabel(f"Error [{unit}]")
             axis.set_xlabel(f"{true_mi(summary)} [{unit}]")
-            axis.set_title(wrapped(title, axis), loc="left")
+            axis.set_title(style.wrapped(title, axis), loc="left")
     return figure
 
 
@@ -123,7 +103,7 @@ def by_setting(summary: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     titled = []
     for found, group in zip(values, groups, strict=True):
         words = ", ".join(_words(column, value) for column in varying for value in found[column])
-        titled.append(("  ".join(filter(None, [words, failures(group)])), group))
+        titled.append(("  ".join(filter(None, [words, style.failures(group)])), group))
     drawn = [(title, group) for title, group in titled if group["mean_nats"].notna().any()]
     if not drawn:
         return titled
@@ -137,36 +117,24 @@ def _words(column: str, value: object) -> str:
     return value if isinstance(value, str) else f"{column.replace('_', ' ')} = {value:g}"
 
 
-def _draw_split(axis: Axes, group: pd.DataFrame, looking: Looks, unit: str) -> None:
-    axis.axhline(0, color="0.5", linewidth=0.6, zorder=0)
-    levels = sorted(group["level"].unique())
+def _draw_split(axis: Axes, group: pd.DataFrame, looking: Looks) -> None:
+    axis.axhline(0, **style.ZERO_LINE)
+    levels = sorted(group["true_mi"].unique())
     labels = list(dict.fromkeys(group["estimator"]))
     width = _GROUP / len(labels)
     for rank, label in enumerate(labels):
-        part = group[group["estimator"] == label].sort_values("level")
-        x = np.array([levels.index(level) for level in part["level"]])
-        x = x + (rank - (len(labels) - 1) / 2) * width
-        bound = np.nan_to_num(part[f"bound_gap_{unit}"].to_numpy(dtype=float))
-        critic = np.nan_to_num(part[f"critic_gap_{unit}"].to_numpy(dtype=float))
-        start = np.where(bound * critic > 0, bound, 0.0)
+        part = group[group["estimator"] == label].sort_values("true_mi")
+        x = part["true_mi"].map(levels.index) + (rank - (len(labels) - 1) / 2) * width
+        bound, critic = part["bound_gap"].fillna(0.0), part["critic_gap"].fillna(0.0)
+        start = bound.where(bound * critic > 0, 0.0)
         colour = looking[label].colour
         pale = tuple(_PALE + (1 - _PALE) * part for part in to_rgb(colour))
-        axis.bar(x, bound, 0.92 * width, color=colour, linewidth=0)
-        axis.bar(
-            x, critic, 0.92 * width, bottom=start, color=pale, edgecolor=colour, hatch="////", linewidth=0
-        )
-        axis.errorbar(
-            x,
-            part[f"bias_{unit}"],
-            np.nan_to_num(part[f"bias_se_{unit}"]),
-            color="black",
-            marker="_",
-            markersize=5,
-            linestyle="none",
-            elinewidth=0.8,
-        )
-    scale = group[f"true_mi_{unit}"] / group["level"].where(group["level"] != 0, 1.0)
-    axis.set_xticks(range(len(levels)), [f"{level * scale.iloc[0]:.4g}" for level in levels])
+        bar: dict[str, Any] = {"width": 0.92 * width, "linewidth": 0}
+        axis.bar(x, bound, color=colour, **bar)
+        axis.bar(x, critic, bottom=start, color=pale, edgecolor=colour, hatch="////", **bar)
+        mark = {"color": "black", "marker": "_", "markersize": 5, "linestyle": "none"}
+        style.draw_line(axis, x, part["bias"], part["bias_se"], mark, capsize=0)
+    axis.set_xticks(range(len(levels)), [f"{level:.4g}" for level in levels])
 
 
 def _has_levels(summary: pd.DataFrame) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,21 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from mibench.analysis.cells import CELL, in_unit, is_elsewhere
+from mibench.analysis.cells import CELL, is_elsewhere, shown_in
+from mibench.reports.figures import style
 from mibench.reports.figures.kind import FigureKind
-from mibench.reports.figures.style import (
-    BAND_ALPHA,
-    BAND_LINE,
-    PANEL_INCHES,
-    Colour,
-    Look,
-    entry,
-    facets,
-    failures,
-    looks_of_levels,
-    margins,
-    wrapped,
-)
 from mibench.reports.tables import is_varying
 
 SIDESTEP = 1.02  # of x, from level to level: so little that the eye still reads the tick
@@ -36,20 +25,21 @@ X_MARGIN = 1.15  # of x, to either side
 
 _ACROSS = {"n": "n (rows in a batch)", "samples": "Samples (train, validation and test)"}
 
-Looks = Mapping[float, Look]
+Looks = Mapping[float, style.Look]
 Draw = Callable[[Axes, pd.DataFrame, Looks, str], None]
 
 
-def _panels(summary: pd.DataFrame, unit: str, draw: Draw, level_column: str, across: str = "n") -> Figure:
+def _panels(summary: pd.DataFrame, unit: str, draw: Draw, level: str, across: str = "n") -> Figure:
     """Draw a panel for each combination of everything but true MI and n; `across` takes the place of n."""
     settings = _settings(summary, across)
-    groups = [group for _, group in summary.groupby(settings, sort=False, dropna=False)]
-    varying = [column for column in settings[1:] if is_varying(summary, column)]
-    looking = looks_of_levels(sorted(summary[level_column].unique()))
-    with facets(len(groups), *_legend(summary, looking, level_column, unit)) as (figure, axes):
+    cells = shown_in(summary, unit)
+    groups = [group for _, group in cells.groupby(settings, sort=False, dropna=False)]
+    varying = [column for column in settings[1:] if is_varying(cells, column)]
+    looking = style.looks_of_levels(sorted(cells[level].unique()))
+    with style.facets(len(groups), *_legend(cells, looking, level)) as (figure, axes):
         for axis, group in zip(axes, groups, strict=True):
             words = [_title(group, varying), _failures(group)]
-            axis.set_title(wrapped("\n".join(filter(None, words)), axis))
+            axis.set_title(style.wrapped("\n".join(filter(None, words)), axis))
             draw(axis, group, looking, unit)
     return figure
 
@@ -64,123 +54,103 @@ def _settings(summary: pd.DataFrame, across: str) -> list[str]:
 
 
 def _draw_bias(axis: Axes, group: pd.DataFrame, looking: Looks, unit: str, across: str = "n") -> None:
-    axis.axhline(0, color="0.5", linewidth=0.6, zorder=0)
-    shown = in_unit(group, unit).assign(level=group["true_mi_nats"]).sort_values(across)
+    axis.axhline(0, **style.ZERO_LINE)
     sizes = sorted(group[across].unique())
     ends = (sizes[0] / X_MARGIN, sizes[-1] * X_MARGIN)
-    for level, part in shown.groupby("level"):
-        look = looking[float(str(level))]
+    limits = []
+    for level, part in group.sort_values(across).groupby("true_mi"):
+        look, origin = looking[float(str(level))], part["true_mi_high"]
         aside = part[across] * SIDESTEP ** _rank(level, looking)
-        _draw_line(axis, aside, part, part[f"true_mi_high_{unit}"], unit, look)
-        _draw_band(axis, part, across, ends, unit, look.colour)
+        _draw_estimates(axis, aside, part, origin, look)
+        _draw_band(axis, part, across, ends, look.colour)
+        limits.append((aside, part["ceiling"] - origin, part["encoder_ceiling"] - origin, look.colour))
     # Seen up to zero: a ceiling above the truth is no limit.
     low, high = axis.get_ylim()
-    errors = (shown[f"{name}_{unit}"] - shown[f"true_mi_high_{unit}"] for name in ("mean", "oracle"))
-    top = float(np.nanmax([0.0, *(error for column in errors for error in column)]))
+    errors = group[["mean", "oracle"]].sub(group["true_mi_high"], axis=0)
+    top = float(np.nanmax([0.0, *errors.max()]))
     low = min(low, top - 0.1)
-    for level, part in shown.groupby("level"):
-        limit = part[f"ceiling_{unit}"] - part[f"true_mi_high_{unit}"]
-        colour = looking[float(str(level))].colour
-        own = float((part[f"encoder_ceiling_{unit}"] - part[f"true_mi_high_{unit}"]).mean())
-        if own < 0:  # above the truth it is no limit
-            axis.axhline(own, linestyle="-.", color=colour, linewidth=1.0, zorder=1)
-        if len(part) == 1:
-            axis.axhline(limit.iloc[0], linestyle=":", color=colour, linewidth=1.0, zorder=1)
-        else:
-            aside = part[across] * SIDESTEP ** _rank(level, looking)
-            axis.plot(aside, limit, ":", color=colour, linewidth=1.0, zorder=1)
+    for aside, limit, own, colour in limits:
+        if own.mean() < 0:  # above the truth it is no limit
+            axis.axhline(own.mean(), linestyle="-.", color=colour, linewidth=1.0, zorder=1)
+        # A single point has no line: its limit spans the panel.
+        x = aside if len(aside) > 1 else ends
+        axis.plot(x, limit if len(aside) > 1 else [limit.iloc[0]] * 2, ":", color=colour, lw=1.0, zorder=1)
     axis.set_ylim(low, max(high, top) + 0.02 * (top - low))
     axis.set_xscale("log", base=2)
     axis.set_xlim(*ends)
     axis.xaxis.set_major_locator(FixedLocator(sizes))
     axis.xaxis.set_minor_locator(NullLocator())
-    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.xaxis.set_major_formatter("{x:g}")
     axis.set_xlabel(_ACROSS[across])
-    axis.set_ylabel(f"Estimate − upper end of I [{unit}]" if _has_band(group) else f"Bias [{unit}]")
+    axis.set_ylabel(f"Estimate − upper end of I [{unit}]" if style.has_band(group) else f"Bias [{unit}]")
 
 
 def _draw_band(
-    axis: Axes, part: pd.DataFrame, across: str, ends: tuple[float, float], unit: str, colour: Colour
+    axis: Axes, part: pd.DataFrame, across: str, ends: tuple[float, float], colour: style.Colour
 ) -> None:
     """Shade where the truth of a level lies, less its upper end, from side to side of the panel."""
-    width = part[f"true_mi_low_{unit}"] - part[f"true_mi_high_{unit}"]
-    if not (width < 0).any():
-        return
-    x, bottom = part[across].to_numpy(dtype=float), width.to_numpy(dtype=float)
-    x, bottom = np.array([ends[0], *x, ends[1]]), np.array([bottom[0], *bottom, bottom[-1]])
-    axis.fill_between(x, bottom, 0.0, color=colour, alpha=BAND_ALPHA, linewidth=0, zorder=0)
+    bottom = (part["true_mi_low"] - part["true_mi_high"]).to_numpy(dtype=float)
+    if (bottom < 0).any():
+        x, y = [ends[0], *part[across], ends[1]], np.pad(bottom, 1, mode="edge")
+        axis.fill_between(x, y, 0.0, color=colour, alpha=style.BAND_ALPHA, linewidth=0, zorder=0)
 
 
 def _draw_estimate(axis: Axes, group: pd.DataFrame, looking: Looks, unit: str) -> None:
-    truth = f"true_mi_{unit}"
     finished = group[group["failed"] < group["runs"]]
-    shown = in_unit(group if finished.empty else finished, unit).sort_values(truth)
-    is_log_n = _ceiling_name(group) == "log n"
-    axis.plot([0, shown[truth].max()], [0, shown[truth].max()], color="0.5", linewidth=0.6, zorder=0)
-    _draw_truths(axis, shown, unit)
+    shown = (group if finished.empty else finished).sort_values("true_mi")
+    most = shown["true_mi"].max()
+    axis.plot([0, most], [0, most], **style.ZERO_LINE)
+    _draw_truths(axis, shown)
     ceilings = {}
     for n, part in shown.groupby("n"):
         look = looking[float(str(n))]
-        aside = part[truth] + (SIDESTEP - 1) * part[truth].max() / 3 * _rank(n, looking)
-        _draw_line(axis, aside, part, 0.0, unit, look)
-        ceiling = float(part[f"ceiling_{unit}"].iloc[0])
+        aside = part["true_mi"] + (SIDESTEP - 1) * part["true_mi"].max() / 3 * _rank(n, looking)
+        _draw_estimates(axis, aside, part, 0.0, look)
+        ceiling = float(part["ceiling"].iloc[0])
         if not math.isnan(ceiling):
             axis.axhline(ceiling, linestyle=":", color=look.colour, linewidth=1.0, zorder=1)
             ceilings[ceiling] = str(n)
-    low, high = axis.get_ylim()
-    inches = PANEL_INCHES * 0.7 / (high - low)
-    last = -math.inf
-    for ceiling, name in sorted(ceilings.items()):
-        if (ceiling - last) * inches > SMALLEST_GAP_INCHES:
-            _label_at_right(axis, ceiling, f"log {name}" if is_log_n else f"ceiling, n = {name}")
-            last = ceiling
+    _name_ceilings(axis, ceilings, "log " if style.ceiling_name(group) == "log n" else "ceiling, n = ")
     axis.set_xlabel(f"True MI of the task [{unit}]" if is_elsewhere(group).any() else f"True MI [{unit}]")
     axis.set_ylabel(f"Estimate [{unit}]")
 
 
-def _draw_truths(axis: Axes, shown: pd.DataFrame, unit: str) -> None:
+def _name_ceilings(axis: Axes, ceilings: Mapping[float, str], words: str) -> None:
+    """Write beside each ceiling its n, but for those so near to one that their names would meet."""
+    low, high = axis.get_ylim()
+    inches = style.PANEL_INCHES * 0.7 / (high - low)
+    place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+    last = -math.inf
+    for ceiling, n in sorted(ceilings.items()):
+        if (ceiling - last) * inches > SMALLEST_GAP_INCHES:
+            text = f"{words}{n}"
+            axis.annotate(text, (1, ceiling), (2, 0), **place, va="center", fontsize=6, color="0.25")
+            last = ceiling
+
+
+def _draw_truths(axis: Axes, shown: pd.DataFrame) -> None:
     """Draw at each level of the task where the truth of the representation lies: a bar, or a mark."""
-    elsewhere = shown[is_elsewhere(shown.rename(columns=lambda name: name.replace(f"_{unit}", "_nats")))]
-    ends = elsewhere.groupby(f"true_mi_{unit}")[[f"true_mi_low_{unit}", f"true_mi_high_{unit}"]].mean()
-    for level, (low, high) in zip(ends.index, ends.to_numpy(), strict=True):
+    ends = shown[is_elsewhere(shown)].groupby("true_mi")[["true_mi_low", "true_mi_high"]].mean()
+    for level, low, high in ends.itertuples():
         if low < high:
-            axis.plot([level, level], [low, high], **BAND_LINE | {"linewidth": 18}, zorder=0)
+            axis.plot([level, level], [low, high], **style.BAND_LINE | {"linewidth": 18}, zorder=0)
         else:
             axis.plot(level, low, "_", color="black", markersize=11, zorder=4)
 
 
-def _draw_line(
-    axis: Axes,
-    x: pd.Series[float],
-    part: pd.DataFrame,
-    origin: pd.Series[float] | float,
-    unit: str,
-    look: Look,
+def _draw_estimates(
+    axis: Axes, x: pd.Series[float], part: pd.DataFrame, origin: pd.Series[float] | float, look: style.Look
 ) -> None:
     """Draw one level's estimate with its interval, and its oracle, both less the origin."""
     # A single point has no line, so the oracle is then a dash.
-    oracle, dash = part[f"oracle_{unit}"] - origin, "_" if len(part) == 1 else ""
+    oracle, dash = part["oracle"] - origin, "_" if len(part) == 1 else ""
     axis.plot(x, oracle, "--", color=look.colour, linewidth=1.0, marker=dash, markersize=9, zorder=2)
-    mean = part[f"mean_{unit}"] - origin
-    axis.errorbar(x, mean, margins(part, unit), **look.line, capsize=1.8, elinewidth=0.8, zorder=3)
+    style.draw_line(axis, x, part["mean"] - origin, style.margins(part), look.line, zorder=3)
 
 
 def _rank(level: object, looking: Looks) -> float:
     """Return how far a level is from the middle one; it is moved aside so that intervals do not meet."""
     return list(looking).index(float(str(level))) - (len(looking) - 1) / 2
-
-
-def _label_at_right(axis: Axes, y: float, text: str) -> None:
-    axis.annotate(
-        text,
-        (1, y),
-        xycoords=("axes fraction", "data"),
-        xytext=(2, 0),
-        textcoords="offset points",
-        va="center",
-        fontsize=6,
-        color="0.25",
-    )
 
 
 def _title(group: pd.DataFrame, varying: Sequence[str]) -> str:
@@ -191,56 +161,37 @@ def _title(group: pd.DataFrame, varying: Sequence[str]) -> str:
     return ", ".join([str(name), *words])
 
 
-def _ceiling_name(summary: pd.DataFrame) -> str:
-    """Return "log n" where that is every ceiling, else "ceiling"."""
-    known = summary.dropna(subset="ceiling_nats")
-    is_log_n = np.allclose(known["ceiling_nats"], np.log(known["n"].astype(float)))
-    return "log n" if is_log_n else "ceiling"
-
-
-def _has_band(summary: pd.DataFrame) -> bool:
-    return bool((summary["true_mi_low_nats"] < summary["true_mi_high_nats"]).any())
-
-
-def _legend(
-    summary: pd.DataFrame, looking: Looks, level_column: str, unit: str
-) -> tuple[list[Artist], list[Artist]]:
+def _legend(cells: pd.DataFrame, looking: Looks, level: str) -> tuple[list[Artist], list[Artist]]:
     """Return the legend's entries: levels, and line styles."""
-    by_truth = level_column == "true_mi_nats"
-    scale = math.log(2) if by_truth and unit == "bits" else 1.0
-    name = "I" if by_truth else "n"
-    levels: list[Artist] = [
-        entry(f"{name} = {level / scale:.4g}", **look.line) for level, look in looking.items()
-    ]
-    less = " − I" if by_truth else ""
-    names = {"-": "mean, 95%", "--": "at exact ratio", ":": _ceiling_name(summary) + less}
-    if summary["mean_nats"].notna().any() and summary["oracle_nats"].isna().all():
-        del names["--"]
-    if summary["ceiling_nats"].isna().all():
-        del names[":"]
-    if by_truth and (summary["encoder_ceiling_nats"] < summary["true_mi_high_nats"]).any():
+    by_truth = level == "true_mi"
+    names = {"-": "mean, 95%"}
+    if cells["oracle"].notna().any() or cells["mean"].isna().all():
+        names["--"] = "at exact ratio"
+    if cells["ceiling"].notna().any():
+        names[":"] = style.ceiling_name(cells) + (" − I" if by_truth else "")
+    if by_truth and (cells["encoder_ceiling"] < cells["true_mi_high"]).any():
         names["-."] = "encoder's ceiling − I"
-    styles: list[Artist] = [entry(label, color="0.25", ls=style) for style, label in names.items()]
-    if _has_band(summary):
-        styles.append(entry("truth lies here", **BAND_LINE))
-    is_point = summary["true_mi_low_nats"] == summary["true_mi_high_nats"]
-    if not by_truth and (is_elsewhere(summary) & is_point).any():
-        styles.append(entry("truth", color="black", marker="_", ls="none"))
-    return levels, styles
+    styles: list[Artist] = [style.entry(label, color="0.25", ls=line) for line, label in names.items()]
+    if style.has_band(cells):
+        styles.append(style.entry("truth lies here", **style.BAND_LINE))
+    is_point = cells["true_mi_low"] == cells["true_mi_high"]
+    if not by_truth and (is_elsewhere(cells) & is_point).any():
+        styles.append(style.entry("truth", color="black", marker="_", ls="none"))
+    return style.entries_of("I" if by_truth else "n", looking), styles
 
 
 def _failures(group: pd.DataFrame) -> str:
     """Say how many runs of a panel failed, and at which n."""
     by_n = group[group["failed"] > 0].groupby("n")["failed"].sum()
     where = ", ".join(f"{count} at n = {n}" for n, count in by_n.items())
-    return failures(group) + (f" ({where})" if 0 < len(by_n) < 3 else "")
+    return style.failures(group) + (f" ({where})" if 0 < len(by_n) < 3 else "")
 
 
 _LINES = "Solid: mean over seeds with its 95% interval. Dashed: at the exact density ratio. "
 
 
 def _with_band(text: str, band: str) -> Callable[[pd.DataFrame], str]:
-    return lambda summary: text + band if _has_band(summary) else text
+    return lambda summary: text + band if style.has_band(summary) else text
 
 
 BIAS_VS_N = FigureKind(
@@ -252,7 +203,7 @@ BIAS_VS_N = FigureKind(
         " Shaded: where the truth of the representation lies; the origin is its upper end. Dash-dotted: the "
         "ceiling of the encoder's own estimate.",
     ),
-    draw=lambda summary, unit: _panels(summary, unit, _draw_bias, "true_mi_nats"),
+    draw=lambda summary, unit: _panels(summary, unit, _draw_bias, "true_mi"),
 )
 
 BIAS_VS_SAMPLES = FigureKind(
@@ -263,7 +214,7 @@ BIAS_VS_SAMPLES = FigureKind(
         summary.dropna(subset="samples"),
         unit,
         partial(_draw_bias, across="samples"),
-        "true_mi_nats",
+        "true_mi",
         across="samples",
     ),
 )

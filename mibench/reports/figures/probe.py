@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mibench.analysis.cells import in_unit
+from mibench.analysis.cells import shown_in
+from mibench.reports.figures import style
 from mibench.reports.figures.kind import FigureKind
-from mibench.reports.figures.style import (
-    COLUMN_INCHES,
-    PAGE_INCHES,
-    PANEL_INCHES,
-    Look,
-    entry,
-    facets,
-    looks_of_levels,
-    margins,
-)
 
 _NAME_INCHES = 0.11  # between the names of encoders above a panel
 _LETTER_INCHES = 0.055  # of such a name
@@ -39,31 +30,24 @@ def _cells(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def _draw(summary: pd.DataFrame, unit: str) -> Figure:
-    cells = _cells(summary)
+    cells = shown_in(_cells(summary), unit)
     groups = list(cells.groupby("estimator", sort=False))
     columns = min(len(groups), 2)
-    looking = looks_of_levels(sorted(cells["n"].unique()))
-    sizes = [entry(f"n = {n:g}", **look.line | {"linestyle": "none"}) for n, look in looking.items()]
-    height = PANEL_INCHES + max(map(len, cells["encoder"].unique())) * _LETTER_INCHES
-    with facets(len(groups), sizes, columns=columns, height=height) as (figure, axes):
+    looking = style.looks_of_levels(sorted(cells["n"].unique()))
+    points = {n: look.line | {"linestyle": "none"} for n, look in looking.items()}
+    entries = [style.entry(f"n = {n:g}", **point) for n, point in points.items()]
+    height = style.PANEL_INCHES + max(map(len, cells["encoder"].unique())) * _LETTER_INCHES
+    inches = 0.75 * (style.COLUMN_INCHES if columns == 1 else style.PAGE_INCHES / 2)
+    with style.facets(len(groups), entries, columns=columns, height=height) as (figure, axes):
         for axis, (label, group) in zip(axes, groups, strict=True):
-            _draw_points(axis, in_unit(group, unit), looking, unit)
-            _name_encoders(axis, group, 0.75 * (COLUMN_INCHES if columns == 1 else PAGE_INCHES / 2))
+            for n, part in group.groupby("n"):
+                x, x_error = part["probe_accuracy"], np.nan_to_num(part["probe_accuracy_se"])
+                point = points[float(str(n))]
+                axis.errorbar(x, part["mean"], style.margins(part), x_error, **point, elinewidth=0.6)
+            _name_encoders(axis, group, inches)
             axis.set_ylabel(f"Estimate by {label} [{unit}]")
             axis.set_xlabel("Probe accuracy")
     return figure
-
-
-def _draw_points(axis: Axes, group: pd.DataFrame, looking: Mapping[float, Look], unit: str) -> None:
-    for n, part in group.groupby("n"):
-        axis.errorbar(
-            part["probe_accuracy"],
-            part[f"mean_{unit}"],
-            margins(part, unit),
-            np.nan_to_num(part["probe_accuracy_se"]),
-            **looking[float(str(n))].line | {"linestyle": "none"},
-            elinewidth=0.6,
-        )
 
 
 def _name_encoders(axis: Axes, group: pd.DataFrame, inches: float) -> None:

@@ -17,6 +17,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
@@ -55,6 +56,10 @@ STYLE: Any = {
 
 BAND_LINE: dict[str, Any] = {"color": "0.82", "linewidth": 6, "solid_capstyle": "butt"}
 """An interval that holds the truth, as a bar; and in legends for every way in which it is drawn."""
+
+TRUTH_LINE: dict[str, Any] = {"color": "black", "linewidth": 1.0}
+ZERO_LINE: dict[str, Any] = {"color": "0.5", "linewidth": 0.6, "zorder": 0}
+ERROR_BARS: dict[str, Any] = {"capsize": 1.8, "elinewidth": 0.8}
 
 LEGEND: dict[str, Any] = {
     "loc": "outside lower center",
@@ -205,16 +210,60 @@ def looks_of_levels(levels: Sequence[float]) -> dict[float, Look]:
     }
 
 
-def margins(line: pd.DataFrame, unit: str) -> NDArray[np.float64]:
+def margins(cells: pd.DataFrame) -> NDArray[np.float64]:
     """Return how far the 95% interval reaches below and above the mean, 0 where there is none."""
-    mean = line[f"mean_{unit}"]
-    sides = np.array([mean - line[f"mean_low_{unit}"], line[f"mean_high_{unit}"] - mean], dtype=float)
+    sides = np.array([cells["mean"] - cells["mean_low"], cells["mean_high"] - cells["mean"]], dtype=float)
     return np.asarray(np.nan_to_num(sides))
+
+
+def draw_line(
+    axis: Axes,
+    x: pd.Series[float],
+    y: pd.Series[float],
+    sides: pd.Series[float] | NDArray[np.float64],
+    line: Mapping[str, Any],
+    **more: float,
+) -> ErrorbarContainer:
+    """Draw values with bars that reach as far as `sides`, 0 where that is not known."""
+    return axis.errorbar(x, y, np.nan_to_num(sides), **line, **ERROR_BARS | more)
+
+
+def draw_truth(axis: Axes, cells: pd.DataFrame, x: str = "true_mi") -> None:
+    """Draw the truth at each x: a line, or a band where it is an interval."""
+    # It is the same at every n, or means over other seeds where some failed.
+    ends = cells.groupby(x)[["true_mi_low", "true_mi_high"]].mean().dropna()
+    low, high = ends["true_mi_low"], ends["true_mi_high"]
+    if (low < high).any():
+        axis.fill_between(ends.index, low, high, color=BAND_LINE["color"], linewidth=0, zorder=0)
+    else:
+        axis.plot(ends.index, low, **TRUTH_LINE, marker="_" if len(ends) == 1 else "", zorder=4)
+
+
+def has_band(cells: pd.DataFrame) -> bool:
+    """Return whether some truth is an interval."""
+    return bool((cells["true_mi_low_nats"] < cells["true_mi_high_nats"]).any())
+
+
+def truth_entry(cells: pd.DataFrame) -> Line2D:
+    """Return the entry of a legend for what `draw_truth` draws."""
+    return entry("truth lies here", **BAND_LINE) if has_band(cells) else entry("truth", **TRUTH_LINE)
+
+
+def ceiling_name(cells: pd.DataFrame) -> str:
+    """Return "log n" where that is every ceiling, else "ceiling"."""
+    known = cells.dropna(subset="ceiling_nats")
+    is_log_n = np.allclose(known["ceiling_nats"], np.log(known["n"].astype(float)))
+    return "log n" if is_log_n else "ceiling"
 
 
 def entry(label: str, **look: Any) -> Line2D:  # noqa: ANN401 - arguments of matplotlib
     """Return an entry of a legend."""
     return Line2D([], [], label=label, **look)
+
+
+def entries_of(name: str, looking: Mapping[float, Look]) -> list[Artist]:
+    """Return the entries of a legend for levels: `n = 16`."""
+    return [entry(f"{name} = {level:.4g}", **look.line) for level, look in looking.items()]
 
 
 def failures(cells: pd.DataFrame) -> str:

@@ -8,31 +8,20 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
-from numpy.typing import NDArray
 
-from mibench.analysis.cells import CELL, error_name, in_unit, is_elsewhere
+from mibench.analysis.cells import CELL, is_elsewhere, shown_in
+from mibench.reports.figures import style
 from mibench.reports.figures.kind import FigureKind
-from mibench.reports.figures.style import (
-    BAND_LINE,
-    PAGE_INCHES,
-    PANEL_INCHES,
-    Look,
-    entry,
-    facets,
-    failures,
-    looks_of_levels,
-    margins,
-)
 from mibench.reports.tables import is_varying, setting
 
-Looks = Mapping[float, Look]
+Looks = Mapping[float, style.Look]
 
 KINDS = ("encoder", "task", "estimator")
 
@@ -166,7 +155,7 @@ def _panels(sweep: Sweep) -> list[Panel]:
             for label, cells in by_critic:
                 is_estimate = measure == "mean_nats"
                 name = str(label) if is_estimate or len(by_critic) > 1 else ""
-                lost = failures(cells) if is_estimate else ""
+                lost = style.failures(cells) if is_estimate else ""
                 title = "\n".join(filter(None, [", ".join(filter(None, [name, words])), lost]))
                 panels.append(Panel(cells, measure, title))
         of_encoders = group.drop_duplicates("value") if sweep.kind != "estimator" else group.head(0)
@@ -203,87 +192,61 @@ def _words(column: str, value: object) -> str:
 
 
 def _draw(sweep: Sweep, panels: Sequence[Panel], summary: pd.DataFrame, unit: str) -> Figure:
-    looking = looks_of_levels(sorted(sweep.cells["n"].unique()))
-    with facets(len(panels), *_legend(panels, looking), height=0.92 * PANEL_INCHES) as (figure, axes):
+    looking = style.looks_of_levels(sorted(sweep.cells["n"].unique()))
+    page = style.facets(len(panels), *_legend(panels, looking), height=0.92 * style.PANEL_INCHES)
+    with page as (figure, axes):
         columns = axes[0].get_gridspec().ncols  # type: ignore[union-attr]
         for axis, panel in zip(axes, panels, strict=True):
             _draw_panel(axis, panel, looking, unit)
-            _set_x(axis, sorted(sweep.cells["value"].unique()), 0.7 * PAGE_INCHES / max(columns, 2))
+            _set_x(axis, sorted(sweep.cells["value"].unique()), 0.7 * style.PAGE_INCHES / max(columns, 2))
             axis.set_title(panel.title)
             axis.set_xlabel(sweep.option.replace("_", " "))
     return figure
 
 
 def _draw_panel(axis: Axes, panel: Panel, looking: Looks, unit: str) -> None:
-    shown = in_unit(panel.cells, unit).sort_values("value")
-    measure = panel.measure.replace("_nats", f"_{unit}")
-    error = error_name(panel.measure).replace("_nats", f"_{unit}")
-    is_estimate = panel.measure == "mean_nats"
+    shown = shown_in(panel.cells, unit).sort_values("value")
+    measure = "own" if panel.measure == _OWN else panel.measure.removesuffix("_nats")
+    is_estimate = measure == "mean"
     # Encoders that have a probe are of images and read two views of one image, not the task's pair.
     if is_estimate or (panel.measure == _OWN and shown["probe_accuracy"].isna().all()):
-        _draw_truth(axis, shown, unit)
+        _draw_truth(axis, shown)
     # A ceiling far above the truth is no limit, and would press everything else flat.
-    most = CEILING_SHOWN * float(shown[f"true_mi_{unit}"].max())
+    most = CEILING_SHOWN * float(shown["true_mi"].max())
     by_n = is_estimate or panel.measure in _OF_CRITICS
     for n, line in shown.groupby("n") if by_n else [(None, shown)]:
-        look = looking[float(str(n))] if by_n else Look((0.25, 0.25, 0.25), "o")
-        sides = margins(line, unit) if is_estimate else np.nan_to_num(line[error])
-        _draw_line(axis, line, measure, sides, look, _aside(n, looking) if by_n else 0.0)
-        if is_estimate and line[f"ceiling_{unit}"].min() <= most:
-            axis.plot(line["value"], line[f"ceiling_{unit}"], ":", color=look.colour, lw=1.0)
+        look = looking[float(str(n))] if by_n else style.Look((0.25, 0.25, 0.25), "o")
+        there = line.dropna(subset=measure)
+        sides = style.margins(there) if is_estimate else there[f"{measure}_se"]
+        drawn = style.draw_line(axis, there["value"], there[measure], sides, look.line, zorder=3)
+        if by_n:
+            _move_aside(drawn, axis, list(looking).index(float(str(n))) - (len(looking) - 1) / 2)
+        if is_estimate and line["ceiling"].min() <= most:
+            axis.plot(line["value"], line["ceiling"], ":", color=look.colour, lw=1.0)
     if panel.measure == "log_partition_nats":
         axis.axhline(0, color="black", linewidth=0.8, zorder=0)
-    if panel.measure == _OWN and shown[f"encoder_ceiling_{unit}"].notna().any():
-        axis.plot(shown["value"], shown[f"encoder_ceiling_{unit}"], "-.", color="0.25", linewidth=1.0)
+    if panel.measure == _OWN and shown["encoder_ceiling"].notna().any():
+        axis.plot(shown["value"], shown["encoder_ceiling"], "-.", color="0.25", linewidth=1.0)
     name = "Estimate" if is_estimate else _MEASURES[panel.measure]
     axis.set_ylabel(f"{name} [{unit}]" if panel.measure.endswith("_nats") else name)
 
 
-def _aside(n: object, looking: Looks) -> float:
-    """Return by how many points the line of an n is moved aside, so that intervals do not meet."""
-    return _ASIDE_POINTS * (list(looking).index(float(str(n))) - (len(looking) - 1) / 2)
-
-
-def _draw_line(
-    axis: Axes,
-    line: pd.DataFrame,
-    measure: str,
-    margins: NDArray[np.float64],
-    look: Look,
-    aside: float = 0.0,
-) -> None:
+def _move_aside(drawn: ErrorbarContainer, axis: Axes, rank: float) -> None:
+    """Move the line of an n aside, so that intervals do not meet."""
     figure = axis.get_figure(root=True)
     assert figure is not None
-    there = line[measure].notna().to_numpy()
-    drawn = axis.errorbar(
-        line["value"][there],
-        line[measure][there],
-        np.atleast_2d(margins)[:, there],
-        **look.line,
-        capsize=1.8,
-        elinewidth=0.8,
-        zorder=3,
-    )
+    aside = ScaledTranslation(_ASIDE_POINTS * rank / 72, 0, figure.dpi_scale_trans)
     # Moved once the limits of the axes are known: a transform of its own would leave them as they are.
     for artist in drawn.get_children():
-        artist.set_transform(axis.transData + ScaledTranslation(aside / 72, 0, figure.dpi_scale_trans))
+        artist.set_transform(axis.transData + aside)
 
 
-def _draw_truth(axis: Axes, shown: pd.DataFrame, unit: str) -> None:
-    """Draw the truth at each value: a line, or a band where it is an interval; grey: that of the task."""
-    names = {end: f"true_mi{end}_{unit}" for end in ("_low", "_high", "")}
-    # It is the same at every n, or means over other seeds where some failed.
-    means = shown.groupby("value")[list(names.values())].mean()
-    low, high, task = (means[names[end]] for end in ("_low", "_high", ""))
-    known = low.notna()
-    if (low < high).any():
-        axis.fill_between(
-            means.index[known], low[known], high[known], color=BAND_LINE["color"], linewidth=0, zorder=0
-        )
-    else:
-        axis.plot(means.index[known], low[known], color="black", linewidth=1.0, zorder=4)
-    if ((low != task) | (high != task))[known].any():
-        axis.plot(means.index, task, color="0.5", linewidth=0.6, zorder=1)
+def _draw_truth(axis: Axes, shown: pd.DataFrame) -> None:
+    """Draw the truth at each value, and in grey that of the task where it is another."""
+    style.draw_truth(axis, shown, "value")
+    if is_elsewhere(shown).any():
+        task = shown.groupby("value")["true_mi"].mean()
+        axis.plot(task.index, task, color="0.5", linewidth=0.6, zorder=1)
 
 
 def _set_x(axis: Axes, values: Sequence[float], inches: float) -> None:
@@ -314,20 +277,15 @@ def _nearest(value: float, values: Sequence[float]) -> float:
 def _legend(panels: Sequence[Panel], looking: Looks) -> tuple[list[Artist], list[Artist]]:
     """Return the entries of the legend: those of n, and the others."""
     cells = pd.concat([panel.cells for panel in panels if panel.measure == "mean_nats"])
-    sizes: list[Artist] = [entry(f"n = {n:g}", **look.line) for n, look in looking.items()]
     has_more = any(panel.measure != "mean_nats" for panel in panels)
-    others: list[Artist] = [entry("mean, 95%; others ± se" if has_more else "mean, 95%", color="0.25")]
-    if (cells["true_mi_low_nats"] < cells["true_mi_high_nats"]).any():
-        others.append(entry("truth lies here", **BAND_LINE))
-    else:
-        others.append(entry("truth", color="black", linewidth=1.0))
+    others: list[Artist] = [style.entry("mean, 95%; others ± se" if has_more else "mean, 95%", color="0.25")]
+    others.append(style.truth_entry(cells))
     if is_elsewhere(cells).any():
-        others.append(entry("true MI of the task", color="0.5", linewidth=0.6))
+        others.append(style.entry("true MI of the task", color="0.5", linewidth=0.6))
     known = cells[cells["ceiling_nats"] <= CEILING_SHOWN * cells["true_mi_nats"].max()]
     if len(known):
-        is_log_n = np.allclose(known["ceiling_nats"], np.log(known["n"].astype(float)))
-        others.append(entry("log n" if is_log_n else "ceiling", color="0.25", ls=":"))
+        others.append(style.entry(style.ceiling_name(known), color="0.25", ls=":"))
     own = [panel for panel in panels if panel.measure == _OWN]
     if any(panel.cells["encoder_ceiling_nats"].notna().any() for panel in own):
-        others.append(entry("encoder's ceiling", color="0.25", ls="-."))
-    return sizes, others
+        others.append(style.entry("encoder's ceiling", color="0.25", ls="-."))
+    return style.entries_of("n", looking), others
