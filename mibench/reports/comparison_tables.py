@@ -6,29 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mibench.analysis.cells import CELL, in_unit, is_elsewhere
+from mibench.analysis.cells import CELL, is_elsewhere, shown_in
 from mibench.analysis.comparison import CANNOT_TELL, NEARER, Comparison
 from mibench.analysis.significance import seeds_words
+from mibench.reports import tables
 from mibench.reports.latex import escape, tabular
-from mibench.reports.tables import (
-    BOUND_GAP,
-    CRITIC_GAP,
-    NOT_MEASURED,
-    SPLIT_NOTE,
-    TITLES,
-    TRUTH,
-    Table,
-    bias,
-    caption,
-    cell_notes,
-    interval,
-    is_varying,
-    measured,
-    rounded,
-    settings,
-    table_of,
-    with_error,
-)
+from mibench.reports.tables import Table, measured, rounded, settings
 
 BEST = "*"
 
@@ -36,15 +19,15 @@ BEST = "*"
 def cells_table(comparison: Comparison, unit: str = "nats") -> Table:
     """Return bias, standard deviation, RMSE, error split and cost of each estimator in each setting."""
     varying = [*_varying(comparison), "estimator"]
-    without = [] if is_elsewhere(comparison.cells).any() else [TRUTH]
-    rows = [_cell(row, varying, unit) for row in in_unit(comparison.cells, unit).to_dict("records")]
-    return table_of(rows, without, caption(comparison.cells, varying), _notes(comparison, unit))
+    without = [] if is_elsewhere(comparison.cells).any() else [tables.TRUTH]
+    rows = [_cell(row, varying) for row in shown_in(comparison.cells, unit).to_dict("records")]
+    return tables.table_of(rows, without, tables.caption(comparison.cells, varying), _notes(comparison, unit))
 
 
 def pairs_table(comparison: Comparison, unit: str = "nats") -> Table:
     """Return the paired differences between estimators, with their p-values and the outcome."""
     varying = _varying(comparison)
-    rows = [_pair(row, varying, unit) for row in in_unit(comparison.pairs, unit).to_dict("records")]
+    rows = [_pair(row, varying) for row in shown_in(comparison.pairs, unit).to_dict("records")]
     notes = [
         f"In {unit}. a - b: mean difference of the estimates on the same data, ± its standard error.",
         "p: sign-flip permutation test of the squared errors, seed by seed; "
@@ -55,7 +38,7 @@ def pairs_table(comparison: Comparison, unit: str = "nats") -> Table:
             f"{CANNOT_TELL}: with the seeds that both finished, the test can never reject at "
             f"{comparison.alpha:g} over this table: {seeds_words(len(rows), comparison.alpha)}."
         )
-    return table_of(rows, [], caption(comparison.cells, ["estimator", *varying]), notes)
+    return tables.table_of(rows, [], tables.caption(comparison.cells, ["estimator", *varying]), notes)
 
 
 def latex(comparison: Comparison, unit: str = "nats") -> str:
@@ -64,25 +47,24 @@ def latex(comparison: Comparison, unit: str = "nats") -> str:
     Numbers are in siunitx's S columns with their standard errors in brackets, in units of the last digit. The
     best of each setting are bold: the smallest RMSE and those that are not significantly larger.
     """
-    cells, varying = in_unit(comparison.cells, unit), [*_varying(comparison), "estimator"]
-    numbers = [
-        [
-            _siunitx(value, error)
-            for value, error in zip(cells[f"{name}_{unit}"], cells[f"{name}_se_{unit}"], strict=True)
-        ]
-        for name in _METRICS
-    ]
+    varying = [*_varying(comparison), "estimator"]
     lines, before = [], None
-    for row, *values in zip(cells.to_dict("records"), *numbers, strict=True):
-        *words, name = map(escape, settings(row, varying, unit).values())
+    numbers: list[list[str]] = [[] for _ in _METRICS]
+    for row in shown_in(comparison.cells, unit).to_dict("records"):
+        *words, name = map(escape, settings(row, varying).values())
         if before not in (None, words):
             lines.append("\\midrule")
         before = words
+        values = [_siunitx(row[metric], row[f"{metric}_se"]) for metric in _METRICS]
+        for column, value in zip(numbers, values, strict=True):
+            column.append(value)
         bold = "\\bfseries " if row["best"] else ""
         lines.append(" & ".join([*words, bold + name, *(bold + value for value in values)]))
     columns = "l" * len(varying) + "".join(f"S[table-format={_format(column)}]" for column in numbers)
-    heads = [escape(TITLES[column]) for column in varying] + [f"{{{title}}}" for title in _METRICS.values()]
-    notes = [f"{caption(comparison.cells, varying)}.", *_notes(comparison, unit, "Bold")]
+    heads = [escape(tables.TITLES[column]) for column in varying] + [
+        f"{{{title}}}" for title in _METRICS.values()
+    ]
+    notes = [f"{tables.caption(comparison.cells, varying)}.", *_notes(comparison, unit, "Bold")]
     packages = "% \\usepackage{booktabs} \\usepackage{siunitx} \\sisetup{detect-weight=true, mode=text}\n"
     return tabular(heads, lines, columns, notes, packages)
 
@@ -93,33 +75,33 @@ _METRICS = {"bias": "Bias", "std": "Std", "rmse": "RMSE"}
 def _varying(comparison: Comparison) -> list[str]:
     """Return the settings, beside the estimator, that a table has to show."""
     others = [column for column in CELL if column != "estimator"]
-    return [c for c in others if c == "true_mi_nats" or is_varying(comparison.cells, c)]
+    return [c for c in others if c == "true_mi_nats" or tables.is_varying(comparison.cells, c)]
 
 
-def _cell(row: Mapping[Any, Any], varying: Sequence[str], unit: str) -> dict[str, str]:
+def _cell(row: Mapping[Any, Any], varying: Sequence[str]) -> dict[str, str]:
     scored = row["score_evaluations"]
     return {
-        **settings(row, varying, unit),
-        TRUTH: interval(row[f"true_mi_low_{unit}"], row[f"true_mi_high_{unit}"]),
-        "Bias": bias(row, unit),
-        BOUND_GAP: measured(row, "bound_gap", unit, sign=True),
-        CRITIC_GAP: measured(row, "critic_gap", unit, sign=True),
-        "Std": measured(row, "std", unit),
-        "RMSE": measured(row, "rmse", unit) + (f" {BEST}" if row["best"] else ""),
-        "Pairs scored": NOT_MEASURED if math.isnan(scored) else f"{scored:.2g}",
+        **settings(row, varying),
+        tables.TRUTH: tables.interval(row["true_mi_low"], row["true_mi_high"]),
+        "Bias": tables.bias(row),
+        tables.BOUND_GAP: measured(row, "bound_gap", sign=True),
+        tables.CRITIC_GAP: measured(row, "critic_gap", sign=True),
+        "Std": measured(row, "std"),
+        "RMSE": measured(row, "rmse") + (f" {BEST}" if row["best"] else ""),
+        "Pairs scored": tables.NOT_MEASURED if math.isnan(scored) else f"{scored:.2g}",
         "s / 1000 steps": rounded(row["seconds_per_1000_steps"]),
         "Failed": f"{row['failed']} of {row['runs']}",
     }
 
 
-def _pair(row: Mapping[Any, Any], varying: Sequence[str], unit: str) -> dict[str, str]:
+def _pair(row: Mapping[Any, Any], varying: Sequence[str]) -> dict[str, str]:
     return {
-        **settings(row, varying, unit),
+        **settings(row, varying),
         "a": row["a"],
         "b": row["b"],
         "Seeds": str(row["seeds"]),
-        "a - b": with_error(row[f"difference_{unit}"], row[f"difference_se_{unit}"], sign=True),
-        "RMSE a - b": rounded(row[f"rmse_difference_{unit}"], sign=True),
+        "a - b": tables.with_error(row["difference"], row["difference_se"], sign=True),
+        "RMSE a - b": rounded(row["rmse_difference"], sign=True),
         "p": f"{row['p']:.2g}",
         "p (Holm)": f"{row['p_holm']:.2g}",
         "Nearer the truth": row["winner"] if row["verdict"] == NEARER else row["verdict"],
@@ -128,10 +110,11 @@ def _pair(row: Mapping[Any, Any], varying: Sequence[str], unit: str) -> dict[str
 
 def _notes(comparison: Comparison, unit: str, best: str = BEST) -> list[str]:
     return [
-        f"In {unit}. ± one standard error across seeds (of Std and RMSE by the jackknife); {SPLIT_NOTE}.",
+        f"In {unit}. ± one standard error across seeds (of Std and RMSE by the jackknife); "
+        f"{tables.SPLIT_NOTE}.",
         f"{best}: smallest RMSE of its setting, or not significantly larger (paired sign-flip test, Holm, "
         f"{comparison.alpha:g}).",
-        *cell_notes(comparison.cells),
+        *tables.cell_notes(comparison.cells),
     ]
 
 

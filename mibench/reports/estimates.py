@@ -21,22 +21,23 @@ def table(estimates: pd.DataFrame, n: int, parts: tuple[int, int, int], unit: st
         "y shuffled: should be about 0.",
     ]
     caption = f"{sum(parts)} rows: {train} train, {validation} validation, {test} test; n = {n}"
-    return table_of([_row(row, unit) for row in estimates.to_dict("records")], [], caption, notes)
+    shown = estimates.rename(columns=lambda name: name.removesuffix(f"_{unit}"))
+    return table_of([_row(row) for row in shown.to_dict("records")], [], caption, notes)
 
 
-def _row(row: Mapping[Any, Any], unit: str) -> dict[str, str]:
+def _row(row: Mapping[Any, Any]) -> dict[str, str]:
     def between(name: str) -> str:
-        low, high = row[f"{name}low_{unit}"], row[f"{name}high_{unit}"]
+        low, high = row[f"{name}low"], row[f"{name}high"]
         return NOT_MEASURED if math.isnan(low) else f"{rounded(low)} to {rounded(high)}"
 
-    ceiling, shuffled = row[f"ceiling_{unit}"], row[f"shuffled_{unit}"]
+    ceiling, shuffled = row["ceiling"], row["shuffled"]
     return {
         "estimator": row["estimator"],
-        "Estimate": rounded(row[f"estimate_{unit}"]),
+        "Estimate": rounded(row["estimate"]),
         "95% interval": between(""),
         "Ceiling": "none" if math.isnan(ceiling) else rounded(ceiling),
-        "Train": rounded(row[f"train_{unit}"]),
-        "Validation": rounded(row[f"validation_{unit}"]),
+        "Train": rounded(row["train"]),
+        "Validation": rounded(row["validation"]),
         "y shuffled": NOT_MEASURED
         if math.isnan(shuffled)
         else f"{rounded(shuffled)} ({between('shuffled_')})",

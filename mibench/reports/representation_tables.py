@@ -7,15 +7,15 @@ from typing import Any
 
 import pandas as pd
 
-from mibench.analysis.cells import REPRESENTATION, error_name, in_unit
-from mibench.reports.tables import TITLES, TRUTH, Table, interval, level, rounded, table_of, with_error
+from mibench.analysis.cells import shown_in
+from mibench.reports.tables import TRUTH, Table, interval, measured, rounded, settings, table_of
 
 _TITLES = {
     "alignment": "Alignment",
     "uniformity": "Uniformity",
     "effective_rank": "Effective rank",
     "probe_accuracy": "Probe",
-    "encoder_nats": "Own estimate",
+    "own": "Own estimate",
 }
 _CEILING = "Its ceiling"
 _OWN = "Own estimate: the recipe's own loss, read as information, on unseen data"
@@ -31,42 +31,38 @@ _ABOUT = {
 
 def table(cells: pd.DataFrame, unit: str = "nats") -> Table:
     """Return the representations as a table in `nats` or `bits`, without columns that are empty."""
-    measured = [column for column in REPRESENTATION if cells[column].notna().any()]
-    without = [title for column, title in _TITLES.items() if column not in measured]
+    shown = shown_in(cells, unit)
+    known = [column for column in _TITLES if shown[column].notna().any()]
+    without = [title for column, title in _TITLES.items() if column not in known]
     without += [] if cells["encoder_ceiling_nats"].notna().any() else [_CEILING]
     without += [] if cells["failed"].any() else ["Failed"]
     several = cells["task"].nunique() > 1
     without += [] if several else ["task"]
-    rows = [_row(row, unit) for row in in_unit(cells, unit).to_dict("records")]
+    rows = [_row(row) for row in shown.to_dict("records")]
     caption = "" if several else f"Representations of task {cells['task'].iloc[0]}"
-    return table_of(rows, without, caption, _notes(cells, measured, unit))
+    return table_of(rows, without, caption, _notes(cells, known, unit))
 
 
-def _row(row: Mapping[Any, Any], unit: str) -> dict[str, str]:
-    def named(column: str) -> float:
-        return float(row[column.replace("_nats", f"_{unit}")])
-
+def _row(row: Mapping[Any, Any]) -> dict[str, str]:
     return {
-        "task": row["task"],
-        "encoder": row["encoder"],
-        TITLES["true_mi_nats"]: level(named("true_mi_nats")),
-        TRUTH: interval(named("true_mi_low_nats"), named("true_mi_high_nats")),
-        **{title: with_error(named(name), named(error_name(name))) for name, title in _TITLES.items()},
-        _CEILING: rounded(named("encoder_ceiling_nats")),
+        **settings(row, ["task", "encoder", "true_mi_nats"]),
+        TRUTH: interval(row["true_mi_low"], row["true_mi_high"]),
+        **{title: measured(row, column) for column, title in _TITLES.items()},
+        _CEILING: rounded(row["encoder_ceiling"]),
         "Seeds": str(row["seeds"]),
         "Failed": f"{row['failed']} of {row['seeds']}",
     }
 
 
-def _notes(cells: pd.DataFrame, measured: list[str], unit: str) -> list[str]:
+def _notes(cells: pd.DataFrame, known: list[str], unit: str) -> list[str]:
     notes = [
         f"In {unit}. ± one standard error across the seeds of the encoder. Truth: interval containing the MI "
         "of the representation; True MI: of the task, which none can exceed.",
-        *(_ABOUT[column] for column in measured if column in _ABOUT),
+        *(_ABOUT[column] for column in known if column in _ABOUT),
     ]
-    if "encoder_nats" in measured:
-        notes.append(_OWN + (_OF_VIEWS if "probe_accuracy" in measured else "."))
-    if "probe_accuracy" in measured:
+    if "own" in known:
+        notes.append(_OWN + (_OF_VIEWS if "probe_accuracy" in known else "."))
+    if "probe_accuracy" in known:
         notes.append("Of images side by side, all but Truth, True MI and effective rank are of one image.")
     return notes + [
         f"{row['encoder']} on {row['task']}: {row['failed']} of {row['seeds']} failed: {row['reasons']}."

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from mibench.analysis.cells import in_unit
+from mibench.analysis.cells import shown_in
 from mibench.analysis.reproduction import DIFFERS
 from mibench.reports.tables import NOT_MEASURED, Table, caption, rounded, setting, table_of
 
@@ -17,7 +17,7 @@ _PUBLISHED = ("Published", "Ours - published", "Noise", "Verdict")
 def table(rows: pd.DataFrame, notes: list[str], unit: str = "nats") -> Table:
     """Return ours beside theirs."""
     has_published = rows["published_nats"].notna().any()
-    shown = [_row(row, unit) for row in in_unit(rows, unit).to_dict("records")]
+    shown = [_row(row) for row in shown_in(rows, unit).to_dict("records")]
     said = [f"In {unit}. Ours: mean over seeds; Std: standard deviation from seed to seed."]
     if has_published:
         said.append(
@@ -29,17 +29,17 @@ def table(rows: pd.DataFrame, notes: list[str], unit: str = "nats") -> Table:
     return table_of(shown, without, caption(rows, ["estimator", "critic", "true_mi_nats"]), [*said, *notes])
 
 
-def _row(row: Mapping[Any, Any], unit: str) -> dict[str, str]:
+def _row(row: Mapping[Any, Any]) -> dict[str, str]:
     return {
         "critic": row["critic_name"],
         "estimator": row["estimator"],
-        "True MI": setting(row[f"true_mi_{unit}"]),
-        "Ours": rounded(row[f"mean_{unit}"]),
-        "Std": rounded(row[f"std_{unit}"]),
+        "True MI": setting(row["true_mi"]),
+        "Ours": rounded(row["mean"]),
+        "Std": rounded(row["std"]),
         "Seeds": str(row["runs"] - row["failed"]),
-        "At exact ratio": rounded(row[f"oracle_{unit}"]),
-        "Published": rounded(row[f"published_{unit}"]),
-        "Ours - published": rounded(row[f"difference_{unit}"], sign=True),
-        "Noise": rounded(row[f"noise_{unit}"]),
+        "At exact ratio": rounded(row["oracle"]),
+        "Published": rounded(row["published"]),
+        "Ours - published": rounded(row["difference"], sign=True),
+        "Noise": rounded(row["noise"]),
         "Verdict": row["verdict"] or NOT_MEASURED,
     }

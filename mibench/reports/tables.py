@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from mibench.analysis.cells import CELL, FIT, in_unit, is_elsewhere
+from mibench.analysis.cells import CELL, FIT, is_elsewhere, shown_in
 from mibench.reports.latex import escape, tabular
 from mibench.reports.words import listed
 from mibench.store.record import NO_ENCODER
@@ -56,7 +56,7 @@ def table(summary: pd.DataFrame, unit: str = "nats") -> Table:
     without = [] if has_split else [BOUND_GAP, CRITIC_GAP]
     without += [] if is_elsewhere(summary).any() else [TRUTH]
     without += [] if summary["failed"].any() else ["Failed"]
-    rows = [_row(row, varying, unit) for row in in_unit(summary, unit).to_dict("records")]
+    rows = [_row(row, varying) for row in shown_in(summary, unit).to_dict("records")]
     return table_of(rows, without, caption(summary, varying), _notes(summary, unit, has_split))
 
 
@@ -65,10 +65,10 @@ def is_varying(cells: pd.DataFrame, column: str) -> bool:
     return bool(cells[column].nunique(dropna=column in FIT[1:]) > 1)
 
 
-def settings(row: Mapping[Any, Any], columns: Sequence[str], unit: str) -> dict[str, str]:
+def settings(row: Mapping[Any, Any], columns: Sequence[str]) -> dict[str, str]:
     """Return the settings of a cell as tables show them, by their titles."""
     return {
-        TITLES[column]: level(row[f"true_mi_{unit}"]) if column == "true_mi_nats" else setting(row[column])
+        TITLES[column]: level(row["true_mi"]) if column == "true_mi_nats" else setting(row[column])
         for column in columns
     }
 
@@ -82,23 +82,23 @@ def caption(summary: pd.DataFrame, varying: Sequence[str]) -> str:
     return ", ".join(f"{TITLES[column]} {setting(value)}" for column, value in shown.items())
 
 
-def _row(row: Mapping[Any, Any], varying: Sequence[str], unit: str) -> dict[str, str]:
-    ceiling = row[f"ceiling_{unit}"]
+def _row(row: Mapping[Any, Any], varying: Sequence[str]) -> dict[str, str]:
+    ceiling = row["ceiling"]
     return {
-        **settings(row, varying, unit),
-        TRUTH: interval(row[f"true_mi_low_{unit}"], row[f"true_mi_high_{unit}"]),
-        "Estimate": rounded(row[f"mean_{unit}"]),
-        "Bias": bias(row, unit),
-        BOUND_GAP: measured(row, "bound_gap", unit, sign=True),
-        CRITIC_GAP: measured(row, "critic_gap", unit, sign=True),
+        **settings(row, varying),
+        TRUTH: interval(row["true_mi_low"], row["true_mi_high"]),
+        "Estimate": rounded(row["mean"]),
+        "Bias": bias(row),
+        BOUND_GAP: measured(row, "bound_gap", sign=True),
+        CRITIC_GAP: measured(row, "critic_gap", sign=True),
         "Ceiling": "none" if math.isnan(ceiling) else rounded(ceiling),
         "Failed": f"{row['failed']} of {row['runs']}" if row["failed"] else "0",
     }
 
 
-def measured(row: Mapping[Any, Any], name: str, unit: str, sign: bool = False) -> str:
+def measured(row: Mapping[Any, Any], name: str, sign: bool = False) -> str:
     """Return what was measured of a cell with its standard error."""
-    return with_error(row[f"{name}_{unit}"], row[f"{name}_se_{unit}"], sign)
+    return with_error(row[name], row[f"{name}_se"], sign)
 
 
 def interval(low: float, high: float) -> str:
@@ -107,11 +107,11 @@ def interval(low: float, high: float) -> str:
     return " to ".join(ends if low < high else ends[:1])
 
 
-def bias(row: Mapping[Any, Any], unit: str) -> str:
+def bias(row: Mapping[Any, Any]) -> str:
     """Return the bias of a cell with its error, or that it is inside the interval, and if it is saturated."""
-    is_inside = row[f"true_mi_low_{unit}"] < row[f"true_mi_high_{unit}"] and row[f"bias_{unit}"] == 0
+    is_inside = row["true_mi_low"] < row["true_mi_high"] and row["bias"] == 0
     mark = f" {SATURATED}" if row["saturated"] else ""
-    return (INSIDE if is_inside else measured(row, "bias", unit, sign=True)) + mark
+    return (INSIDE if is_inside else measured(row, "bias", sign=True)) + mark
 
 
 def setting(value: object) -> str:
@@ -140,10 +140,10 @@ def _notes(summary: pd.DataFrame, unit: str, has_split: bool) -> list[str]:
 
 def _ceilings_part(summary: pd.DataFrame, unit: str) -> list[str]:
     """Say how much of the bias is explained by ceilings, where the exact ratio is not known."""
-    shown = in_unit(summary[summary["saturated"] & summary["oracle_nats"].isna()], unit)
+    shown = shown_in(summary[summary["saturated"] & summary["oracle_nats"].isna()], unit)
     if shown.empty:
         return []
-    part = shown[f"true_mi_low_{unit}"] - shown[f"ceiling_{unit}"]
+    part = shown["true_mi_low"] - shown["ceiling"]
     much = " to ".join(dict.fromkeys((rounded(float(part.min())), rounded(float(part.max())))))
     return [f"In saturated cells the ceiling accounts for at least {much} {unit} of the bias."]
 

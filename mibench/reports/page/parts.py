@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from mibench.analysis import representations as encoded
-from mibench.analysis.cells import in_unit, is_elsewhere
+from mibench.analysis.cells import is_elsewhere, shown_in
 from mibench.reports import representation_tables, tables
 from mibench.reports.page.citations import Citations
 from mibench.reports.page.content import About, Drawing, Sheet
@@ -27,7 +27,7 @@ def title(frame: pd.DataFrame) -> str:
 
 def lead(frame: pd.DataFrame, summary: pd.DataFrame, unit: str) -> str:
     """Return the grid in a sentence."""
-    truth = in_unit(summary, unit)[f"true_mi_{unit}"].dropna()
+    truth = shown_in(summary, unit)["true_mi"].dropna()
     known = f"true mutual information (MI) of {numbers(truth)} {unit}" if len(truth) else "unknown true MI"
     names = [name for name in frame["encoder"].unique() if name != NO_ENCODER]
     who = listed(names) if len(names) < 5 else counted(len(names), "encoder")
@@ -44,7 +44,7 @@ def facts(
     """Return what was run, one setting per line."""
     dims = sorted(set(zip(frame["dim_x"], frame["dim_y"], strict=True)))
     square = numbers(x for x, _ in dims) if all(x == y for x, y in dims) else ""
-    truth = in_unit(summary, unit)[f"true_mi_{unit}"]
+    truth = shown_in(summary, unit)["true_mi"]
     failed = int(summary["failed"].sum())
     runs = f"{len(frame):,} in {counted(len(summary), 'cell')}, {failed:,} failed"
     trainings = frame["training"].nunique()
@@ -88,10 +88,10 @@ def _encoders(frame: pd.DataFrame) -> str:
 
 def _truths(summary: pd.DataFrame, unit: str) -> str:
     """Return between which numbers the truths of all representations lie."""
-    shown = in_unit(summary[is_elsewhere(summary)], unit)
+    shown = shown_in(summary[is_elsewhere(summary)], unit)
     if shown.empty:
         return ""
-    return tables.interval(shown[f"true_mi_low_{unit}"].min(), shown[f"true_mi_high_{unit}"].max())
+    return tables.interval(shown["true_mi_low"].min(), shown["true_mi_high"].max())
 
 
 def _duration(seconds: float) -> str:
@@ -113,7 +113,7 @@ def makers(frame: pd.DataFrame) -> list[Sheet]:
 
 def failures(frame: pd.DataFrame, unit: str) -> list[Sheet]:
     """Return the failures by estimator and reason; reasons that differ in a number are one."""
-    failed = in_unit(frame[frame["status"] != "ok"], unit)
+    failed = shown_in(frame[frame["status"] != "ok"], unit)
     if failed.empty:
         return []
     has_encoders = bool((failed["encoder"] != NO_ENCODER).any())
@@ -124,7 +124,7 @@ def failures(frame: pd.DataFrame, unit: str) -> list[Sheet]:
     for (*who, status, _), group in failed.groupby([*by, "status", reason], sort=False):
         messages = group["message"].unique()
         others = f" (and {len(messages) - 1} alike)" if len(messages) > 1 else ""
-        levels = numbers(group[f"true_mi_{unit}"].dropna())
+        levels = numbers(group["true_mi"].dropna())
         rows.append(
             [
                 *map(str, who),
@@ -175,13 +175,13 @@ def split_words(summary: pd.DataFrame) -> list[str]:
 
 def split(summary: pd.DataFrame, unit: str) -> list[Sheet]:
     """Return the size of each part of the error, one row per estimator (and task and protocol)."""
-    shown = in_unit(_with_split(summary), unit)
+    shown = shown_in(_with_split(summary), unit)
     if shown.empty:
         return []
     by = ["estimator", *(column for column in ("task", "protocol") if tables.is_varying(shown, column))]
     rows = []
     for names, group in shown.groupby(by, sort=False):
-        bias, bound, critic = (group[f"{part}_{unit}"].abs() for part in ("bias", "bound_gap", "critic_gap"))
+        bias, bound, critic = (group[part].abs() for part in ("bias", "bound_gap", "critic_gap"))
         rows.append(
             {
                 **{tables.TITLES[column]: str(name) for column, name in zip(by, names, strict=True)},
@@ -189,7 +189,7 @@ def split(summary: pd.DataFrame, unit: str) -> list[Sheet]:
                 "Bias": f"{bias.mean():.3f}",
                 "At exact ratio": f"{bound.mean():.3f}",
                 "Model, training": f"{critic.mean():.3f}",
-                "Standard error": tables.rounded(group[f"bias_se_{unit}"].mean()),
+                "Standard error": tables.rounded(group["bias_se"].mean()),
                 "Exact ratio's larger": f"{int((bound > critic).sum())} of {len(group)}",
             }
         )
