@@ -174,8 +174,8 @@ def _cell(group: pd.DataFrame) -> dict[str, object]:
         "rmse_nats": math.sqrt((errors**2).mean()),
         "rmse_se_nats": _jackknife(errors, lambda values: math.sqrt((values**2).mean())),
         **_split(finished),
-        **_measured(finished, RATIO),
-        **_measured(known if len(known) else group, REPRESENTATION),
+        **measured(finished, RATIO),
+        **measured(known if len(known) else group, REPRESENTATION),
         "encoder_ceiling_nats": _common(group["encoder_ceiling_nats"].dropna()),
         "failed": len(group) - len(finished),
     }
@@ -200,7 +200,7 @@ def _split(finished: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def _measured(runs: pd.DataFrame, columns: Sequence[str]) -> dict[str, float]:
+def measured(runs: pd.DataFrame, columns: Sequence[str]) -> dict[str, float]:
     """Return the mean of each column over the runs that have it, and its standard error across seeds."""
     found = {}
     for column in columns:

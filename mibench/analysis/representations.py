@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
 
 import pandas as pd
 
-from mibench.analysis.cells import REPRESENTATION, error_name
+from mibench.analysis.cells import REPRESENTATION, error_name, measured
 from mibench.store.record import NO_ENCODER
 
 SOURCE = ["task", "true_mi_nats", "encoder"]
@@ -46,15 +45,14 @@ _COLUMNS = [
 
 
 def _row(encoders: pd.DataFrame) -> dict[str, object]:
-    found: dict[str, object] = {}
     finished = encoders.dropna(subset=["true_mi_low_nats"])
-    for column in _KNOWN:
-        values = (encoders if finished.empty else finished)[column].dropna()
-        found[column] = float(values.mean())
-        if column in REPRESENTATION:
-            found[error_name(column)] = float(values.std(ddof=1)) / math.sqrt(max(len(values), 1))
-    failed = int(encoders["true_mi_low_nats"].isna().sum())
-    return found | {"seeds": len(encoders), "failed": failed}
+    known = encoders if finished.empty else finished
+    return {
+        **known[_KNOWN].mean(),
+        **measured(known, REPRESENTATION),
+        "seeds": len(encoders),
+        "failed": len(encoders) - len(finished),
+    }
 
 
 def _reasons(records: pd.DataFrame, source: tuple[object, ...]) -> str:

@@ -106,10 +106,11 @@ def _curves(records: pd.DataFrame, store: Store) -> dict[str, dict[float, Curve]
 
 
 def _published(rows: pd.DataFrame) -> dict[str, dict[float, float]]:
-    found: dict[str, dict[float, float]] = {}
-    for row in rows.dropna(subset="published_nats").to_dict("records"):
-        found.setdefault(row["estimator"], {})[float(row["true_mi_nats"])] = float(row["published_nats"])
-    return found
+    known = rows.dropna(subset="published_nats").groupby("estimator", sort=False)
+    return {
+        str(label): dict(zip(group["true_mi_nats"], group["published_nats"], strict=True))
+        for label, group in known
+    }
 
 
 def _write(command: str, folder: Path, texts: Mapping[str, str], figures: Figures) -> list[Path]:

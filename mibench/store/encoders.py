@@ -7,7 +7,6 @@ name first, so a file of that name is always whole.
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mibench.errors import StoreError
+from mibench.store.files import write_whole
 
 SCHEMA = 1
 """Raised when the form of the file changes; files of other schemas are refused."""
@@ -58,15 +58,9 @@ class EncoderStore:
     def keep(self, key: str, arrays: Arrays, about: Mapping[str, Any]) -> None:
         """Write the arrays of a key, and what they are."""
         path = self._path(key)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        text = json.dumps({"schema": SCHEMA, "key": key, **about}, sort_keys=True)
+        text = np.array(json.dumps({"schema": SCHEMA, "key": key, **about}, sort_keys=True))
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with part.open("wb") as file:
-                np.savez(file, about=np.array(text), **arrays)  # type: ignore[arg-type]
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
+            write_whole(path, lambda file: np.savez(file, about=text, **arrays))  # type: ignore[arg-type]
         except OSError as error:
             raise StoreError(f"{path}: {error.strerror}.", "Free some space.") from error
 

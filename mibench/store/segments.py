@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mibench.errors import StoreError, StoreWarning
+from mibench.store.files import write_whole
 from mibench.store.record import NewerSchemaError, Record, from_line, to_line
 
 Curve = NDArray[np.float32]
@@ -115,7 +116,8 @@ class Writer:
         self._empty = False
         try:
             if curve is not None:
-                _write_curve(self._curves / f"{record.key}.npy", curve)
+                path = self._curves / f"{record.key}.npy"
+                write_whole(path, lambda file: np.save(file, curve, allow_pickle=False))
             written = os.write(self._file, line)
             os.fsync(self._file)
         except OSError as error:
@@ -135,17 +137,6 @@ class Writer:
         os.close(self._file)
         if self._empty:
             self._path.unlink()
-
-
-def _write_curve(path: Path, curve: Curve) -> None:
-    """Write a curve under another name first, so that a file of that name is always whole."""
-    path.parent.mkdir(exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    with part.open("wb") as file:
-        np.save(file, curve, allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 def merge(records: Iterable[Record]) -> dict[str, Record]:
@@ -179,37 +170,26 @@ def _read(path: Path) -> list[Record]:
                     f"{path}, line {number}, is damaged: {error}.",
                     "Restore the file from a copy, or delete that line: its run is then done again.",
                 ) from error
-            _warn_of_torn_line(path, number)
+            _warn(f"{path}, line {number}, was cut short by a crash and is left out.")
     return records
-
-
-def _warn_of_torn_line(path: Path, number: int) -> None:
-    warnings.warn(
-        f"{path}, line {number}, was cut short by a crash and is left out.",
-        StoreWarning,
-        stacklevel=3,
-    )
 
 
 def _warn_of_disagreement(one: Record, other: Record) -> None:
     earlier, later = sorted((one, other), key=lambda record: record.finished_at)
+    run = f"{one.key[:12]} ({one.estimator}, n = {one.n}, seed {one.seed})"
     if earlier.status == "ok" != later.status:
-        warnings.warn(
-            f"Run {one.key[:12]} ({one.estimator}, n = {one.n}, seed {one.seed}) finished once and later "
-            f"{later.status}: {later.message}. The finished result is kept.",
-            StoreWarning,
-            stacklevel=3,
-        )
+        why = f"{later.status}: {later.message}"
+        _warn(f"Run {run} finished once and later {why}. The finished result is kept.")
     if one.estimate_nats is None or other.estimate_nats is None:
         return
     difference = abs(one.estimate_nats - other.estimate_nats)
     if difference > AGREEMENT_NATS:
-        warnings.warn(
-            f"Two results of run {one.key[:12]} ({one.estimator}, n = {one.n}, seed {one.seed}) differ by "
-            f"{difference:.2g} nats ({one.device}, {one.version}; {other.device}, {other.version}).",
-            StoreWarning,
-            stacklevel=3,
-        )
+        makers = f"{one.device}, {one.version}; {other.device}, {other.version}"
+        _warn(f"Two results of run {run} differ by {difference:.2g} nats ({makers}).")
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, StoreWarning, stacklevel=4)
 
 
 def _rank(record: Record) -> tuple[bool, str]:
