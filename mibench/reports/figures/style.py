@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import math
 import textwrap
 from collections import Counter
@@ -78,6 +80,18 @@ def save(figure: Figure, stem: Path) -> list[Path]:
         # No date, so that the same results give the same file.
         figure.savefig(stem.with_suffix(".pdf"), metadata={"CreationDate": None})
     return [stem.with_suffix(".png"), stem.with_suffix(".pdf")]
+
+
+def address(figure: Figure) -> str:
+    """Return a figure as a data: address of an SVG, the same for the same figure.
+
+    A page holds it as an image, so that nothing in it can reach the page.
+    """
+    file = io.BytesIO()
+    # Paths, not text: a figure looks the same where its font is missing.
+    with mpl.rc_context(STYLE | {"svg.fonttype": "path", "svg.hashsalt": "mibench"}):
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    return f"data:image/svg+xml;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 @contextmanager

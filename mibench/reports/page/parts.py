@@ -205,7 +205,7 @@ def split(summary: pd.DataFrame, unit: str) -> list[Sheet]:
 def drawings(summary: pd.DataFrame, unit: str) -> list[Drawing]:
     """Return the figures of each task and protocol as images, with their captions."""
     from mibench.reports.figures import figures_of  # seaborn takes two seconds to import
-    from mibench.reports.page.images import address
+    from mibench.reports.figures.style import address
 
     drawings = []
     for place, (settings, group) in enumerate(_by_task_and_protocol(summary), start=1):
