@@ -13,8 +13,6 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import torch
-from mibench.estimators.infonce import InfoNCE
-from mibench.estimators.nwj import NWJ
 from typer.testing import CliRunner
 
 import mibench
@@ -23,6 +21,8 @@ from mibench.analysis.regression import CHANGED, NOT_DETERMINISTIC
 from mibench.api import check as checking
 from mibench.api import fingerprint, freezing
 from mibench.cli import app
+from mibench.estimators.scores.infonce import InfoNCE
+from mibench.estimators.scores.nwj import NWJ
 from mibench.registry import Entry
 from mibench.reports import regression_reports
 from mibench.store import baseline as baselines
@@ -443,7 +443,7 @@ def test_the_fixture(saved, pytester):
     pytester.makepyfile(
         f"""
         import pytest
-        from mibench.estimators.nwj import NWJ
+        from mibench.estimators.scores.nwj import NWJ
 
         def test_fine(mibench_check):
             assert mibench_check({str(saved)!r}, device="cpu").fine

@@ -11,8 +11,8 @@ import time
 import pytest
 
 import mibench
-from mibench import encoders, estimators, protocols, tasks
-from mibench.models import critics
+from mibench import encoders, estimators, models, tasks
+from mibench.engine import protocols
 from mibench.registry import Registry, split_names
 from mibench.spec import digest
 from mibench.tasks.gaussian import Gaussian
@@ -260,7 +260,7 @@ def test_an_option_that_says_where_data_are_is_not_part_of_the_identity(things):
 
 
 def test_every_class_says_what_it_is():
-    for registry in (estimators.registry, tasks.registry, critics.registry):
+    for registry in (estimators.registry, tasks.registry, models.registry):
         for name, entry in registry.entries.items():
             assert entry.load().name == name
             assert entry.summary.endswith(".")
@@ -275,17 +275,26 @@ def test_every_class_says_what_it_is():
 
 PLUGIN = '''
 from dataclasses import dataclass
-from mibench.estimators.base import Estimator, positives
+from mibench.estimators.base import Estimator, FromScores
+from mibench.objectives import OfScores
 from mibench.registry import option
+from mibench.scores import positives
 from mibench.tasks.gaussian import Gaussian
 
 @dataclass(frozen=True)
-class Mean(Estimator):
+class Spread(OfScores):
+    title = "spread"
+    def of(self, scores, state):
+        return positives(scores).mean(-1) - scores.square().mean((-2, -1))
+
+@dataclass(frozen=True)
+class Mean(FromScores):
     """The mean of the joint scores."""
     shift: float = option(0.0, "added to it")
     name = "mean"
-    def objective(self, scores, carried):
-        return positives(scores).mean(-1) - scores.square().mean((-2, -1))
+    @property
+    def objective(self):
+        return Spread()
     def estimate(self, scores):
         return positives(scores.double()).mean(-1) + self.shift
 
@@ -322,7 +331,7 @@ BROKEN = {
     "syntax = plugin_of_no_syntax:Mean": "SyntaxError",
     "number = plugin_of_another:NUMBER": "NUMBER is not a subclass of mibench.estimators.base.Estimator",
     "twin = plugin_of_another:Twin": "Twin is not a subclass of mibench.estimators.base.Estimator",
-    "abstract = plugin_of_another:Abstract": "Abstract does not define estimate, objective",
+    "abstract = plugin_of_another:Abstract": "Abstract does not define read",
     "other = plugin_of_another:Mean": "Mean has the name 'mean', its entry point 'other'",
     "untyped = plugin_of_another:Untyped": "NameError: name 'Unknown' is not defined",
     "two words = plugin_of_another:Mean": "its name has characters other than letters",
@@ -437,7 +446,7 @@ def test_the_command_line_lists_a_broken_plugin_and_goes_on(tmp_path):
 
 CLASHING = """
 from dataclasses import dataclass
-from mibench.estimators.nwj import NWJ
+from mibench.estimators.scores.nwj import NWJ
 from mibench.registry import option
 
 @dataclass(frozen=True)
@@ -477,13 +486,14 @@ def test_two_plugins_of_one_name_both_have_their_package_before_it(plugins):
 
 def test_our_own_classes_are_listed_without_importing_them():
     code = (
-        "import sys; from mibench import critics, encoders, estimators, protocols, tasks; "
-        "[part.registry.broken for part in (encoders, estimators, protocols, tasks, critics)]; "
+        "import sys; from mibench import encoders, estimators, models, tasks; "
+        "from mibench.engine import protocols; "
+        "[part.registry.broken for part in (encoders, estimators, protocols, tasks, models)]; "
         "assert 'torch' not in sys.modules"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 
 
 def test_nothing_of_our_own_is_broken():
-    for part in (encoders, estimators, protocols, tasks, critics):
+    for part in (encoders, estimators, protocols, tasks, models):
         assert not [name for name, entry in part.registry.entries.items() if entry.reason]
