@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Unpack
 
@@ -13,11 +12,11 @@ from mibench import estimators
 from mibench.analysis.splits import summarise_splits, warnings
 from mibench.api.arrays import paired
 from mibench.api.expand import View, runs_of
+from mibench.api.observer import SILENT, Observer
 from mibench.api.plan import Plan, on_device, training_of
+from mibench.api.run import train as train_packs
 from mibench.batch import Dims
-from mibench.engine.backends import Local, execute
-from mibench.engine.jobs import Outcome, PackJob
-from mibench.engine.plan import Pack
+from mibench.engine.jobs import Outcome
 from mibench.engine.protocols import registry as protocols
 from mibench.engine.protocols.samples import Samples
 from mibench.engine.sources import Rows
@@ -67,10 +66,6 @@ class Estimation:
     source: Rows
     protocol: Samples
     n: int
-
-    def packs(self) -> list[Pack]:
-        """Return the packs in which the runs train."""
-        return self.plan.packs(source=self.source)
 
 
 @takes(FitArguments)
@@ -164,13 +159,13 @@ def _only(name: str, values: tuple[Any, ...]) -> Any:  # noqa: ANN401
     return values[0]
 
 
-def run(prepared: Estimation, report: Callable[[float], None] = lambda work: None) -> Estimates:
-    """Run what was prepared; `report` is called with the work done, as the packs' `work` counts it."""
-    jobs = [PackJob(pack.trainings, pack.source) for pack in prepared.packs()]
-    done = execute(jobs, Local(prepared.plan.device), report)
-    outcomes = {outcome.spec: outcome for pack in done for outcome in pack}
-    runs = pd.DataFrame([_row(outcomes[spec]) for spec in prepared.plan.specs])
-    parts = prepared.protocol.parts
+def run(prepared: Estimation, observer: Observer = SILENT) -> Estimates:
+    """Run what was prepared."""
+    plan, parts = prepared.plan, prepared.protocol.parts
+    observer.say(plan.device_message)
+    done = train_packs(plan.packs(source=prepared.source), plan.device, observer)
+    outcomes = {outcome.spec: outcome for outcome in done}
+    runs = pd.DataFrame([_row(outcomes[spec]) for spec in plan.specs])
     table = summarise_splits(runs, parts[2] / (parts[0] + parts[1]))
     return Estimates(table, runs, prepared.n, prepared.protocol.size, parts, warnings(table, runs))
 

@@ -9,6 +9,7 @@ from typing import Any
 from mibench import encoders, estimators, models, tasks
 from mibench.api import fingerprint
 from mibench.api.plan import Plan, on_device, plan_grid
+from mibench.api.registries import REGISTRIES
 from mibench.engine.protocols import registry as protocols
 from mibench.engine.sources import pair_of
 from mibench.errors import UsageError
@@ -19,14 +20,6 @@ from mibench.spec import PRECISIONS, SCHEDULES, Fit, RunSpec
 from mibench.store.baseline import Baseline, FrozenCell
 from mibench.store.record import Record
 from mibench.tasks.images import load
-
-_REGISTRIES: dict[str, Registry[Any]] = {
-    "estimator": estimators.registry,
-    "task": tasks.registry,
-    "encoder": encoders.registry,
-    "critic": models.registry,
-    "protocol": protocols,
-}
 
 
 def plan_to_freeze(given: Mapping[str, Any]) -> Plan:
@@ -191,7 +184,7 @@ def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]
     """Return in words where the identity of a cell in a baseline is not what it is here."""
     found: list[str] = []
     for key in sorted({*there, *here}):
-        if key in _REGISTRIES and key in there and key in here:
+        if key in REGISTRIES and key in there and key in here:
             what = f"{key} {here[key]['name']}"
             one, other = ({**part[key]["options"], "version": part[key]["version"]} for part in (there, here))
             found += [f"{what}: {words}" for words in unlike(one, other)]
@@ -214,5 +207,5 @@ def made_with(planned: Plan) -> dict[str, Any]:
     chosen = {
         (kind, choice.name) for spec in planned.specs for kind, choice in spec.choices.items() if choice
     }
-    modules = {_REGISTRIES[kind].load(name).__module__ for kind, name in chosen}
+    modules = {REGISTRIES[kind].load(name).__module__ for kind, name in chosen}
     return fingerprint.made_with(planned.device, modules)
