@@ -114,6 +114,4 @@ def _setting(name: str, verb: str) -> inspect.Parameter:
     usual = about.default_of(verb)
     words = about.help + (f" [default: {usual}]" if usual else "")
     annotation = list[str] | None if about.many else str | None
-    return _parameter(
-        name, annotation, typer.Option(None, *about.flags, metavar=about.placeholder, help=words)
-    )
+    return _parameter(name, annotation, typer.Option(None, *about.flags, metavar=about.metavar, help=words))
