@@ -21,7 +21,7 @@ from mibench.api.observer import SILENT, Observer
 from mibench.api.plan import Plan
 from mibench.api.run import execute
 from mibench.errors import UsageError
-from mibench.registry import real_number
+from mibench.options import real_number
 from mibench.reports import regression_reports as reports
 from mibench.reports.tables import TITLES, Table, setting
 from mibench.store import baseline as baselines

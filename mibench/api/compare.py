@@ -12,7 +12,7 @@ from mibench.api.plan import Plan, plan_grid
 from mibench.api.run import run_plan
 from mibench.errors import UsageError
 from mibench.grid import GridArguments, OneOrMore, read, takes
-from mibench.registry import real_number
+from mibench.options import real_number
 from mibench.store.record import to_frame
 
 

@@ -14,7 +14,8 @@ from mibench.engine.protocols import registry as protocols
 from mibench.engine.sources import pair_of
 from mibench.errors import UsageError
 from mibench.grid import SETTINGS, OneOrMore, defaults, one_of, read, values_of
-from mibench.registry import Choice, Registry, real_number, whole_number
+from mibench.options import real_number, whole_number
+from mibench.registry import Choice, Registry
 from mibench.reports.tables import setting
 from mibench.spec import PRECISIONS, SCHEDULES, Fit, RunSpec
 from mibench.store.baseline import Baseline, FrozenCell

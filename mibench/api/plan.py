@@ -15,7 +15,8 @@ from mibench.engine.protocols import registry as protocols
 from mibench.engine.sources import Source
 from mibench.errors import UsageError
 from mibench.grid import SETTINGS, Grid, GridArguments, OneOrMore, read, takes
-from mibench.registry import Choice, Registry, parse
+from mibench.notation import parse
+from mibench.registry import Choice, Registry
 from mibench.spec import RunSpec
 
 if TYPE_CHECKING:

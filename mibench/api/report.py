@@ -15,7 +15,7 @@ from mibench.api.registries import REGISTRIES
 from mibench.engine.read import MOST_ROWS, TARGET_SE_NATS
 from mibench.errors import StoreError, StoreWarning, UsageError
 from mibench.grid import one_of
-from mibench.registry import describe_class
+from mibench.options import describe_class
 from mibench.reports.page import page, parts, texts
 from mibench.reports.page.citations import Citations
 from mibench.reports.page.content import About, Report

@@ -15,7 +15,7 @@ from mibench import estimators, models
 from mibench.api.plan import Plan, plan_grid
 from mibench.errors import UsageError, unknown
 from mibench.grid import SETTINGS, OneOrMore, read
-from mibench.registry import parse, split_names
+from mibench.notation import parse, split_names
 
 SUITES = Path(__file__).parents[1] / "suites"
 

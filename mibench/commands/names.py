@@ -69,7 +69,7 @@ def describe(
     as_json: Json = False,
 ) -> None:
     """Describe an estimator, task, encoder, model or protocol: formula, ceiling, options, reference."""
-    from mibench.registry import parse
+    from mibench.notation import parse
 
     bare, _ = parse(name, "estimator, task or model")
     registries = _registries()
@@ -90,7 +90,7 @@ def describe(
 
 
 def _facts(registry: Registry[Any], name: str) -> dict[str, Any]:
-    from mibench.registry import describe_class
+    from mibench.options import describe_class
 
     facts = describe_class(registry.kind, name, registry.load(name))
     if registry.kind == "estimator":
