@@ -131,19 +131,12 @@ def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
 def progress(title: str, total: float, quiet: bool) -> Iterator[Callable[[float], None]]:
     """Show a bar on stderr while the block runs; the block reports how much of the total is done."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
     if quiet or not total:
         yield lambda work: None
         return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeElapsedColumn(),
-        TextColumn("left:"),
-        TimeRemainingColumn(),
-    )
+    columns = (*Progress.get_default_columns(), TextColumn("left, elapsed:"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(title, total=total)
         yield lambda work: bar.update(task, advance=work)

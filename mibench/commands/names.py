@@ -32,7 +32,9 @@ def list_names(
     as_json: Json = False,
 ) -> None:
     """List the estimators, tasks, encoders, models or protocols, those of plug-ins included."""
-    registries = {f"{registry.kind}s": registry for registry in _registries()}
+    from mibench.api.registries import REGISTRIES
+
+    registries = {f"{registry.kind}s": registry for registry in REGISTRIES.values()}
     known = [*registries, *KINDS_OF_MODEL]
     if kind not in known:
         raise unknown("kind", kind, known, f"It is one of: {', '.join(known)}.")
@@ -69,15 +71,11 @@ def describe(
     as_json: Json = False,
 ) -> None:
     """Describe an estimator, task, encoder, model or protocol: formula, ceiling, options, reference."""
+    from mibench.api.registries import that_know
     from mibench.notation import parse
 
     bare, _ = parse(name, "estimator, task or model")
-    registries = _registries()
-    named = [registry for registry in registries if bare in registry.entries]
-    if not named:
-        known = [entry for registry in registries for entry in registry.entries]
-        raise unknown("name", bare, known, "'mibench list estimators' (tasks, encoders, models) shows all.")
-    facts = [_facts(registry, bare) for registry in _that_understand(named, name)]
+    facts = [_facts(registry, bare) for registry in that_know(name)]
     if bibtex:
         if "bibtex" not in facts[0]:
             raise UsageError(f"{bare!r} has no BibTeX entry.", "Estimators have one.")
@@ -98,20 +96,6 @@ def _facts(registry: Registry[Any], name: str) -> dict[str, Any]:
         trains = "nothing" if objective is None else f"a {objective.model}, by {objective.label}"
         facts = {"trains": trains, **facts}
     return facts
-
-
-def _that_understand(named: list[Registry[Any]], text: str) -> list[Registry[Any]]:
-    """Return the registries that know a name with its options: a task and an encoder are called cpc."""
-    found, errors = [], []
-    for registry in named:
-        try:
-            registry.choose(text)
-            found.append(registry)
-        except UsageError as error:
-            errors.append(error)
-    if not found:
-        raise errors[0]
-    return found
 
 
 def _show_facts(facts: dict[str, Any]) -> None:
@@ -137,9 +121,3 @@ def info(as_json: Json = False) -> None:
     for key, value in facts.items():
         items = value if isinstance(value, list) else [value]
         typer.echo(f"{key + ':':<12} {', '.join(map(str, items)) or 'none'}")
-
-
-def _registries() -> list[Registry[Any]]:
-    from mibench.api.registries import REGISTRIES
-
-    return list(REGISTRIES.values())
