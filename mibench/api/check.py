@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,6 @@ from mibench.analysis.significance import seeds_needed
 from mibench.api.compare import check_alpha
 from mibench.api.freezing import agree, cells_of, failures_of, made_with, plan_of, unlike
 from mibench.api.observer import SILENT, Observer
-from mibench.api.plan import Plan
 from mibench.api.run import execute
 from mibench.errors import UsageError
 from mibench.options import real_number
@@ -133,7 +132,11 @@ def run_baseline(
         agree(planned, given, name)
         observer.say(planned.device_message)
         records = execute(planned, planned.specs, {}, observer=observer)
-        return _judge(frozen, name, planned, records, *limits)
+    by_key = {record.key: record for record in records}
+    found = [[by_key[spec.key] for spec in specs] for specs in cells_of(planned.specs)]
+    differs = unlike(frozen.made_with, made_with(planned))
+    verdicts = regression.compare(_compared(frozen, found), *limits, exact=not differs)
+    return Check(name, verdicts, *limits, differs)
 
 
 @contextmanager
@@ -153,18 +156,6 @@ def limits_of(tolerance: float | str, alpha: float | str) -> tuple[float, float]
     if nats < 0:
         raise UsageError(f"tolerance must not be negative, and {nats:g} is.", "Give it in nats, as 0.02.")
     return nats, check_alpha(alpha, usual="0.01")
-
-
-def _judge(
-    frozen: Baseline, name: str, planned: Plan, records: Iterable[Record], tolerance: float, alpha: float
-) -> Check:
-    """Return what the records of a baseline's plan say of its cells."""
-    by_key = {record.key: record for record in records}
-    found = [[by_key[spec.key] for spec in specs] for specs in cells_of(planned.specs)]
-    cells = _compared(frozen, found)
-    differs = unlike(frozen.made_with, made_with(planned))
-    verdicts = regression.compare(cells, tolerance, alpha, exact=not differs)
-    return Check(name, verdicts, tolerance, alpha, differs)
 
 
 def _compared(frozen: Baseline, found: Sequence[Sequence[Record]]) -> list[Cell]:

@@ -128,7 +128,9 @@ def prepare(
     protocol = protocols.make(followed)
     assert isinstance(protocol, Samples)
     largest = max(2, min(LARGEST_N, min(protocol.parts) // BATCHES_PER_PART))
-    n = _only("n", grid.n) if grid.n else largest
+    if len(grid.n) > 1:
+        raise UsageError(f"An estimate has one n, and {len(grid.n)} are given.", "Give one n.")
+    (n,) = grid.n or (largest,)
     chosen = [estimators.registry.choose(name) for name in grid.estimator]
     kinds = (False, True) if shuffle else (False,)
     source = Rows({_choice(len(side_x), shuffled): (side_x, side_y, shuffled) for shuffled in kinds})
@@ -153,12 +155,6 @@ def _differs_by_seed(spec: RunSpec) -> bool:
     return spec.fit is not None or bool(dict(spec.task.options)["shuffled"])
 
 
-def _only(name: str, values: tuple[Any, ...]) -> Any:  # noqa: ANN401
-    if len(values) > 1:
-        raise UsageError(f"An estimate has one {name}, and {len(values)} are given.", f"Give one {name}.")
-    return values[0]
-
-
 def run(prepared: Estimation, observer: Observer = SILENT) -> Estimates:
     """Run what was prepared."""
     plan, parts = prepared.plan, prepared.protocol.parts
@@ -178,11 +174,9 @@ def _row(outcome: Outcome) -> dict[str, Any]:
         "seed": spec.seed,
         "shuffled": dict(spec.task.options)["shuffled"],
         "trained": spec.fit is not None,
-        "estimate_nats": readout.estimate if readout else math.nan,
-        "train_nats": readout.train if readout else math.nan,
-        "validation_nats": readout.validation if readout else math.nan,
+        **{f"{name}_nats": getattr(readout, name, math.nan) for name in ("estimate", "train", "validation")},
         "ceiling_nats": math.nan if ceiling is None else ceiling,
-        "best_step": readout.best_step if readout else None,
+        "best_step": getattr(readout, "best_step", None),
         "status": outcome.status,
         "message": outcome.message,
     }

@@ -10,7 +10,7 @@ from typing import Unpack
 import pandas as pd
 import torch
 
-from mibench.api.encode import encode, encoder_failures, encoder_steps, missing_encoders
+from mibench.api.encode import encode, encoder_failures
 from mibench.api.observer import SILENT, Observer
 from mibench.api.plan import Plan, plan_grid
 from mibench.api.recording import record_of
@@ -110,10 +110,7 @@ def execute(
 
     Each new record is given to `append` as soon as its pack is finished, with its curve if it has one.
     """
-    missing = missing_encoders(selected, encoder_store)
-    title = f"Training {sum(map(len, missing))} encoders"
-    with observer.progress(title, encoder_steps(missing)) as report:
-        pairs = encode(selected, planned.device, encoder_store, report)
+    pairs = encode(selected, planned.device, encoder_store, observer)
     lost = encoder_failures(selected, pairs)
     failed = [Outcome(spec, "failed", words, None, 0.0) for spec, words in lost.items()]
     packs = planned.packs([spec for spec in selected if spec not in lost], pairs)

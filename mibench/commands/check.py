@@ -67,7 +67,11 @@ def check(
     one_of(form, "format", FORMATS)
     limits = limits_of(tolerance, alpha)
     if save is not None:
-        _refuse_beside_save(baseline=baseline, junit=junit, json=as_json, format=form != "text")
+        others = {"baseline": baseline, "junit": junit, "json": as_json, "format": form != "text"}
+        for name in (name for name, given in others.items() if given):
+            raise UsageError(
+                f"--save and --{name} are given together.", "--save compares nothing: give one of the two."
+            )
         _save(save, settings, limits[1], quiet)
         return
     if as_json and form != "text":
@@ -78,14 +82,6 @@ def check(
     data = settings.get("data", ())
     found = run_baseline(baseline or REFERENCE, limits, data, device, settings, observer(quiet))
     _show(found, form, junit, as_json)
-
-
-def _refuse_beside_save(**given: object) -> None:
-    for name, value in given.items():
-        if value:
-            raise UsageError(
-                f"--save and --{name} are given together.", "--save compares nothing: give one of the two."
-            )
 
 
 def _save(path: Path, settings: dict[str, Any], alpha: float, quiet: bool) -> None:
