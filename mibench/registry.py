@@ -15,6 +15,7 @@ import dataclasses
 import functools
 import importlib.util
 import inspect
+import pkgutil
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -247,11 +248,8 @@ class Registry(Generic[T]):
     def _checked(self, entry: Entry) -> type[T]:
         """Import a plug-in's class, or raise where it is none of this kind."""
         kind = entry.load()
-        module, _, attribute = self._base.partition(":")
-        if not (
-            isinstance(kind, type) and issubclass(kind, getattr(importlib.import_module(module), attribute))
-        ):
-            raise _BrokenError(f"{entry.attribute} is not a subclass of {module}.{attribute}")
+        if not (isinstance(kind, type) and issubclass(kind, pkgutil.resolve_name(self._base))):
+            raise _BrokenError(f"{entry.attribute} is not a subclass of {self._base.replace(':', '.')}")
         if not dataclasses.is_dataclass(kind):
             raise _BrokenError(f"{entry.attribute} is not a dataclass")
         if inspect.isabstract(kind):

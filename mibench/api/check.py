@@ -132,11 +132,11 @@ def run_baseline(
         agree(planned, given, name)
         observer.say(planned.device_message)
         records = execute(planned, planned.specs, {}, observer=observer)
-    by_key = {record.key: record for record in records}
-    found = [[by_key[spec.key] for spec in specs] for specs in cells_of(planned.specs)]
-    differs = unlike(frozen.made_with, made_with(planned))
-    verdicts = regression.compare(_compared(frozen, found), *limits, exact=not differs)
-    return Check(name, verdicts, *limits, differs)
+        by_key = {record.key: record for record in records}
+        found = [[by_key[spec.key] for spec in specs] for specs in cells_of(planned.specs)]
+        differs = unlike(frozen.made_with, made_with(planned))
+        verdicts = regression.compare(_compared(frozen, found), *limits, exact=not differs)
+        return Check(name, verdicts, *limits, differs)
 
 
 @contextmanager

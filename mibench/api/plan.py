@@ -18,12 +18,10 @@ from mibench.grid import SETTINGS, Grid, GridArguments, OneOrMore, read, takes
 from mibench.notation import parse
 from mibench.registry import Choice, Registry
 from mibench.spec import RunSpec
+from mibench.store.record import NO_ENCODER
 
 if TYPE_CHECKING:
     import torch
-
-NO_ENCODER = "none"
-"""What users type for no encoder."""
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,8 @@ from mibench.reports.words import counted, listed
 from mibench.store.record import Record, to_frame
 from mibench.store.segments import AGREEMENT_NATS, Store, merge
 
-FORMATS = ("html", "md", "tex")
-
 _FORMS: dict[str, Callable[[Report], str]] = {"html": page.page, "md": texts.markdown, "tex": texts.latex}
+FORMATS = tuple(_FORMS)
 
 
 def report(

@@ -107,11 +107,10 @@ class Suite:
         return [_label(name) for text in self.estimators for name in split_names(text)]
 
     def _critics(self, wanted: Sequence[str] | None) -> list[str]:
+        have = ", ".join(self.critics)
         for name in wanted or ():
             if name not in self.critics:
-                raise unknown(
-                    "critic of this suite", name, self.critics, f"It has {', '.join(self.critics)}."
-                )
+                raise unknown("critic of this suite", name, self.critics, f"It has {have}.")
         return list(dict.fromkeys(wanted or self.critics))
 
     def _only(self, wanted: Sequence[str] | None) -> list[str]:
@@ -181,8 +180,9 @@ def _check(content: dict[str, Any], path: Path) -> None:
             raise UsageError(
                 f"{key} of the suite {str(path)!r} cannot be {value!r}.", f"It is {_NAMES[known[key]]}."
             )
-    for key in ("estimators", "notes"):
-        if not all(isinstance(item, str) for item in content.get(key, [])):
+    texts = {key: content.get(key, []) for key in ("estimators", "notes")}
+    for key, items in (texts | {"critics": content["critics"].values()}).items():
+        if not all(isinstance(item, str) for item in items):
             raise UsageError(
                 f"{key} of the suite {str(path)!r} has an item that is not text.", "Put the item in quotes."
             )

@@ -23,7 +23,12 @@ from mibench.store.encoders import EncoderStore
 from mibench.store.record import Record, to_frame
 from mibench.store.segments import Curve, Store, merge
 
-RERUN = ("never", "failed", "all")
+RERUN: dict[str, Callable[[str | None], bool]] = {
+    "never": lambda status: status != "ok",
+    "failed": lambda status: status not in (None, "ok"),
+    "all": lambda status: True,
+}
+"""Whether a run is run, by the status of the record that there is already, None for none."""
 
 Append = Callable[[Record, Curve | None], None]
 
@@ -90,12 +95,8 @@ def run_plan(planned: Plan, out: Path | str | None, rerun: str, observer: Observ
 
 def select(planned: Plan, known: Mapping[str, Record], rerun: str) -> list[RunSpec]:
     """Return the runs of a plan that are to be run, given the records that there are already."""
-    status = {spec: known[spec.key].status if spec.key in known else None for spec in planned.specs}
-    if rerun == "all":
-        return list(planned.specs)
-    if rerun == "failed":
-        return [spec for spec in planned.specs if status[spec] not in (None, "ok")]
-    return [spec for spec in planned.specs if status[spec] != "ok"]
+    status = {key: record.status for key, record in known.items()}
+    return [spec for spec in planned.specs if RERUN[rerun](status.get(spec.key))]
 
 
 def execute(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -107,11 +107,8 @@ def _subjects(text: str) -> list[Subject]:
 
 def _of_class(text: str) -> Subject:
     """Return the class of `module:Class`."""
-    module, _, attribute = text.partition(":")
     try:
-        found: Any = importlib.import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
+        found = pkgutil.resolve_name(text)
     except Exception as error:
         words = " ".join(f"{type(error).__name__}: {error}".split())
         raise UsageError(f"{text!r} cannot be imported: {words}.", "Give module:Class.") from error

@@ -10,7 +10,7 @@ import typer
 from mibench.commands.console import ANSWERED_NO, Json, Quiet, say, show_json, show_table
 from mibench.commands.grids import observer
 from mibench.commands.options import Settings, Unit, check_unit, command
-from mibench.grid import FitArguments
+from mibench.grid import FitArguments, items, read
 
 if TYPE_CHECKING:
     from mibench.api.estimate import Estimates
@@ -56,20 +56,15 @@ def estimate(
     """
     from mibench.api import datafiles
     from mibench.api import estimate as estimating
-    from mibench.grid import read
 
     check_unit(unit)
-    sides = datafiles.read(data, _names(x), _names(y))
+    sides = datafiles.read(data, x and items(x), y and items(y))
     grid = read("estimate", settings)
     prepared = estimating.prepare(*sides, grid, train=train, validation=validation, shuffle=not no_shuffle)
     found = estimating.run(prepared, observer(quiet))
     _show(found, unit, as_json)
     if found.table["failed"].any():
         raise typer.Exit(ANSWERED_NO)
-
-
-def _names(texts: list[str] | None) -> list[str] | None:
-    return None if texts is None else [name.strip() for text in texts for name in text.split(",")]
 
 
 def _show(found: Estimates, unit: str, as_json: bool) -> None:
