@@ -12,12 +12,13 @@ import functools
 import inspect
 import re
 import textwrap
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ParamSpec, TypeAlias, TypedDict, TypeVar
+from typing import Any, ParamSpec, TypeAlias, TypedDict, TypeVar, get_args, get_origin, get_type_hints
 
 from mibench.errors import UsageError, unknown
-from mibench.registry import real_number, split_names, whole_number
+from mibench.notation import split_names
+from mibench.options import real_number, whole_number
 from mibench.spec import PRECISIONS, SCHEDULES, RunSpec
 
 T = TypeVar("T")
@@ -44,42 +45,32 @@ class Setting:
         metavar: what stands for a value in help texts.
         of: its value in a run.
         level: whether it is an option of the task.
-        columns: where records have it; its name, if None.
+        columns: where records have it.
     """
 
     help: str
     flags: tuple[str, ...]
     read: Callable[[Any, str], Any]
+    kind: type
+    many: bool
+    metavar: str
+    of: Callable[[RunSpec], Any] | None
+    columns: tuple[str, ...]
     default: str | None = None
     by_verb: Mapping[str, str | None] = field(default_factory=dict)
-    kind: type = str
-    many: bool = True
-    metavar: str = ""
-    of: Callable[[RunSpec], Any] | None = None
     level: bool = False
-    columns: tuple[str, ...] | None = None
 
     def default_of(self, verb: str) -> str | None:
         """Return what stands for the setting where a verb is not given it."""
         return self.by_verb.get(verb, self.default)
 
-    @property
-    def placeholder(self) -> str:
-        """What stands for its values in help texts."""
-        return self.metavar or ("NAME" if self.kind is str else "NUMBER") + ("S" if self.many else "")
 
+def setting(help: str, *more_flags: str, **about: Any) -> Any:  # noqa: ANN401 - a field is of its class's type
+    """Declare a setting as a field of `Grid`, by the attributes of `Setting`.
 
-def _field_of(make: Callable[P, Setting]) -> Callable[P, Any]:
-    """Return a function that takes what a setting takes, and declares it as a field of a dataclass."""
-
-    def declared(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401 - a field is of its class's type
-        about = make(*args, **kwargs)
-        return field(default=() if about.many else None, metadata={"setting": about})
-
-    return declared
-
-
-setting = _field_of(Setting)
+    Left out, they follow from the field's name and type; `more_flags` are those beside the one with its name.
+    """
+    return field(metadata={"help": help, "more_flags": more_flags, **about})
 
 
 # ---- how values are read
@@ -155,25 +146,21 @@ class Grid:
 
     estimator: tuple[str, ...] = setting(
         "Estimators, such as infonce or nce[k=5].",
-        ("--estimator", "-e"),
-        read=_names,
+        "-e",
         of=lambda run: run.estimator.label,
         default="infonce",
         by_verb={"check": Words("all of mibench's own"), "estimate": "infonce,nwj,mine,smile"},
     )
     task: tuple[str, ...] = setting(
         "Tasks with known true MI, such as cpc[horizon=1|4].",
-        ("--task", "-t"),
-        read=_names,
+        "-t",
         of=lambda run: run.task.name,
         default="gaussian",
         by_verb={"estimate": None},
     )
     dim: tuple[int, ...] = setting(
         "Coordinates of x and of y.",
-        ("--dim", "-d"),
-        read=_each(whole_number),
-        kind=int,
+        "-d",
         level=True,
         columns=("dim_x", "dim_y"),
         default=Words("the task's own"),
@@ -181,9 +168,6 @@ class Grid:
     )
     mi: tuple[float, ...] = setting(
         "True MI in nats.",
-        ("--mi",),
-        read=_each(real_number),
-        kind=float,
         level=True,
         columns=("true_mi_nats",),
         default=Words("2,4,6,8,10 for gaussian and cubic, else the task's own"),
@@ -191,15 +175,11 @@ class Grid:
     )
     rho: tuple[float, ...] = setting(
         "Correlation of each coordinate, in place of --mi.",
-        ("--rho",),
-        read=_each(real_number),
-        kind=float,
         level=True,
         columns=(),
     )
     data: tuple[str, ...] = setting(
         "Files with your own labelled images (.npz), for task digits.",
-        ("--data",),
         read=_texts,
         metavar="PATHS",
         level=True,
@@ -209,24 +189,21 @@ class Grid:
     encoder: tuple[str, ...] = setting(
         "What stands between task and critic, such as simclr[temperature=0.1|0.5] (two values, two "
         "encoders), or none.",
-        ("--encoder",),
-        read=_names,
         of=lambda run: run.encoder and run.encoder.label,
         default=Words("the task's own"),
     )
     n: tuple[int, ...] = setting(
         "Rows in a batch that is read: the size of the score matrix.",
-        ("-n",),
+        flags=("-n",),
         read=_each(functools.partial(whole_number, least=2)),
-        kind=int,
         of=lambda run: run.n,
         default="16,32,64,128",
         by_verb={"compare": "64", "check": "64", "estimate": Words("as the data allow, up to 500")},
     )
     critic: tuple[str, ...] = setting(
         "The model that is trained: critics such as separable, bilinear, joint or embedding.",
-        ("--critic", "--model", "-c"),
-        read=_names,
+        "--model",
+        "-c",
         of=lambda run: run.fit and run.fit.model.label,
         default=Words("the task's own; most: separable"),
         by_verb={"check": "separable[hidden=64]"},
@@ -234,34 +211,25 @@ class Grid:
     protocol: tuple[str, ...] = setting(
         "stream: fresh data at each step; staircase: the published protocol, where one critic is trained "
         "while the true MI is stepped up through --mi; samples: a fixed data set with early stopping.",
-        ("--protocol", "-p"),
-        read=_names,
+        "-p",
         of=lambda run: run.protocol.label,
         default=Words("stream, or samples where --samples is given"),
     )
     samples: tuple[int, ...] = setting(
         "Sizes of the data set, for protocol samples.",
-        ("--samples",),
-        read=_each(whole_number),
-        kind=int,
         of=lambda run: dict(run.protocol.options).get("size"),
         default=Words("10000"),
     )
     steps: int | None = setting(
         "Training steps, on a data set at most.",
-        ("--steps",),
         read=functools.partial(whole_number, least=1),
-        kind=int,
-        many=False,
         of=lambda run: run.fit and run.fit.steps,
         default=Words("1000; 4000 per level of a staircase; 2000 on samples"),
         by_verb={"check": "300", "estimate": "2000"},
     )
     seeds: tuple[int, ...] = setting(
         "How many seeds, or which: 0:8, or a list.",
-        ("--seeds",),
         read=_seeds,
-        kind=int,
         metavar="COUNT",
         of=lambda run: run.seed,
         columns=("seed",),
@@ -270,35 +238,26 @@ class Grid:
     )
     lr: float | None = setting(
         "Learning rate: the peak of one-cycle, or the constant rate.",
-        ("--lr",),
         read=_rate,
-        kind=float,
-        many=False,
         of=lambda run: run.fit and run.fit.lr,
         default=Words("0.002 for one-cycle, 0.0005 for constant"),
     )
     schedule: str | None = setting(
         "one-cycle, or constant as in the published experiments.",
-        ("--schedule",),
         read=functools.partial(one_of, allowed=SCHEDULES),
-        many=False,
         of=lambda run: run.fit and run.fit.schedule,
         default=Words("one-cycle on the stream, else constant"),
         by_verb={"estimate": "constant"},
     )
     precision: str = setting(
         "float32, float64, or tf32 on CUDA.",
-        ("--precision",),
         read=functools.partial(one_of, allowed=PRECISIONS),
-        many=False,
         of=lambda run: run.fit and run.fit.precision,
         default="float32",
     )
     device: str = setting(
         "auto, cpu, cuda or cuda:1.",
-        ("--device",),
         read=lambda value, _: str(value),
-        many=False,
         columns=(),
         default="auto",
     )
@@ -332,24 +291,43 @@ class GridArguments(FitArguments, total=False):
 
 # ---- what follows from them
 
-SETTINGS: dict[str, Setting] = {each.name: each.metadata["setting"] for each in fields(Grid)}
+_READERS: dict[type, Callable[[Any, str], Any]] = {
+    str: _names,
+    int: _each(whole_number),
+    float: _each(real_number),
+}
 
-COLUMNS: tuple[str, ...] = tuple(
-    column
-    for name, about in SETTINGS.items()
-    for column in ((name,) if about.columns is None else about.columns)
-)
+
+def _declared(name: str, hint: Any, more_flags: Sequence[str], **about: Any) -> Setting:  # noqa: ANN401
+    """Return the setting that a field of `Grid` declares."""
+    many, (kind, *_) = get_origin(hint) is tuple, get_args(hint) or (hint,)
+    usual: dict[str, Any] = {
+        "flags": (f"--{name}", *more_flags),
+        "read": _READERS[kind],
+        "metavar": ("NAME" if kind is str else "NUMBER") + ("S" if many else ""),
+        "of": (lambda run: dict(run.task.options).get(name)) if about.get("level") else None,
+        "columns": (name,),
+    }
+    return Setting(kind=kind, many=many, **usual | about)
+
+
+_HINTS = get_type_hints(Grid)
+SETTINGS = {each.name: _declared(each.name, _HINTS[each.name], **each.metadata) for each in fields(Grid)}
+
+COLUMNS: tuple[str, ...] = tuple(column for about in SETTINGS.values() for column in about.columns)
 """The columns of a record that hold its settings."""
 
 CELL: tuple[str, ...] = tuple(column for column in COLUMNS if column != "seed")
 """What makes a cell of a grid: everything but the seed."""
 
 
-def settings_of(arguments: type[Any], without: Collection[str] = ()) -> list[str]:
-    """Return the names of the settings that a verb has: estimator, task and those of a TypedDict."""
-    pair = set(GridArguments.__annotations__) - set(FitArguments.__annotations__) | {"task"}
-    left_out = {*without, *(pair if arguments is FitArguments else ())}
-    return [name for name in SETTINGS if name not in left_out]
+_OTHER_NAMES = {
+    flag.removeprefix("--"): name
+    for name, about in SETTINGS.items()
+    for flag in about.flags[1:]
+    if flag.startswith("--")
+}
+"""Of settings in Python: "model" is the critic."""
 
 
 def read(verb: str, given: Mapping[str, Any]) -> Grid:
@@ -359,23 +337,20 @@ def read(verb: str, given: Mapping[str, Any]) -> Grid:
         UsageError: an unknown setting, or a value that is not allowed.
     """
     values = {name: value for name, value in given.items() if value is not None}
-    for name, about in SETTINGS.items():
-        for other in _other_names(name, about):
-            if other in values and name in values:
-                raise UsageError(f"{name} and {other} are given together.", "Give one: they are the same.")
-            if other in values:
-                values[name] = values.pop(other)
+    for other, name in _OTHER_NAMES.items():
+        if other in values and name in values:
+            raise UsageError(f"{name} and {other} are given together.", "Give one: they are the same.")
+        if other in values:
+            values[name] = values.pop(other)
     for name in values:
         if name not in SETTINGS:
             raise unknown("setting", name, SETTINGS, f"It is one of: {', '.join(SETTINGS)}.")
-    chosen = {name: values.get(name, about.default_of(verb)) for name, about in SETTINGS.items()}
-    return Grid(
-        **{
-            name: SETTINGS[name].read(value, name)
-            for name, value in chosen.items()
-            if value is not None and not isinstance(value, Words)
-        }
-    )
+    grid: dict[str, Any] = {}
+    for name, about in SETTINGS.items():
+        value = values.get(name, about.default_of(verb))
+        left_open = value is None or isinstance(value, Words)
+        grid[name] = (() if about.many else None) if left_open else about.read(value, name)
+    return Grid(**grid)
 
 
 def defaults(verb: str) -> dict[str, str]:
@@ -386,13 +361,7 @@ def defaults(verb: str) -> dict[str, str]:
 
 def values_of(run: RunSpec) -> dict[str, Any]:
     """Return the value of each setting in a run; None where it has no meaning there."""
-    found = {}
-    for name, about in SETTINGS.items():
-        if about.of is not None:
-            found[name] = about.of(run)
-        elif about.level:
-            found[name] = dict(run.task.options).get(name)
-    return found
+    return {name: about.of(run) for name, about in SETTINGS.items() if about.of is not None}
 
 
 def takes(arguments: type[Any]) -> Callable[[Callable[P, T]], Callable[P, T]]:
@@ -405,7 +374,7 @@ def takes(arguments: type[Any]) -> Callable[[Callable[P, T]], Callable[P, T]]:
     def decorate(verb: Callable[P, T]) -> Callable[P, T]:
         own = inspect.signature(verb).parameters
         known = [*(name for name in own if name != "settings"), *arguments.__annotations__]
-        shown = [name for name in settings_of(arguments) if name in known]
+        shown = [name for name in SETTINGS if name in known]
 
         @functools.wraps(verb)
         def completed(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -423,19 +392,16 @@ def takes(arguments: type[Any]) -> Callable[[Callable[P, T]], Callable[P, T]]:
 
 
 def _signature(verb: Callable[..., Any], shown: Collection[str]) -> inspect.Signature:
-    texts = defaults(verb.__name__)
-    found = inspect.signature(verb)
-    own = [
-        each.replace(default=texts.get(each.name)) if each.name in shown else each
-        for each in found.parameters.values()
-        if each.kind is not inspect.Parameter.VAR_KEYWORD
+    texts, found = defaults(verb.__name__), inspect.signature(verb)
+    own = {each.name: each for each in found.parameters.values() if each.kind is not each.VAR_KEYWORD}
+    more = {
+        name: inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in shown if name not in own
+    }
+    completed = [
+        each.replace(default=texts.get(name)) if name in shown else each
+        for name, each in (own | more).items()
     ]
-    more = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=texts.get(name))
-        for name in shown
-        if name not in found.parameters
-    ]
-    return found.replace(parameters=[*own, *more])
+    return found.replace(parameters=completed)
 
 
 def _documented(name: str, verb: str) -> str:
@@ -446,8 +412,3 @@ def _documented(name: str, verb: str) -> str:
     return textwrap.fill(
         text, 100, initial_indent=" " * 8, subsequent_indent=" " * 12, break_on_hyphens=False
     )
-
-
-def _other_names(name: str, about: Setting) -> list[str]:
-    own = f"--{name}"
-    return [flag.removeprefix("--") for flag in about.flags if flag.startswith("--") and flag != own]

@@ -12,10 +12,11 @@ from mibench.errors import UsageError
 NAME = r"[\w./-]+"
 
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
-_OPTIONS = rf'\[(?P<options>(?:[^\[\]"]|{_QUOTED})*)\]'
+_INSIDE = rf'(?:[^\[\]"]|{_QUOTED})*'
+_OPTIONS = rf"\[(?P<options>{_INSIDE})\]"
 _CHOICE = re.compile(rf"(?P<name>{NAME})({_OPTIONS})?", re.DOTALL)
 _WITH_OPTIONS = re.compile(rf"(?P<head>[^\[]*){_OPTIONS}(?P<tail>.*)", re.DOTALL)
-_TOKEN = re.compile(rf"{_QUOTED}|.", re.DOTALL)
+_TOKEN = re.compile(rf"\[{_INSIDE}\]|{_QUOTED}|.", re.DOTALL)
 
 
 class Verbatim(str):
@@ -54,14 +55,7 @@ def split_names(text: str) -> list[str]:
 
     An option with several values, `nce[k=1|4|16]`, stands for a name at each of them.
     """
-    names, depth = [""], 0
-    for token in _TOKEN.findall(text):
-        depth += {"[": 1, "]": -1}.get(token, 0)
-        if token == "," and depth <= 0:
-            names.append("")
-        else:
-            names[-1] += token
-    return [each for name in names for each in _alternatives(name.strip())]
+    return [each for name in _split(text, ",") for each in _alternatives(name.strip())]
 
 
 def _alternatives(name: str) -> Iterator[str]:
@@ -81,7 +75,7 @@ def _alternatives(name: str) -> Iterator[str]:
 
 
 def _split(text: str, separator: str) -> list[str]:
-    """Split a text at a character, except in quotes."""
+    """Split a text at a character, except in brackets and quotes."""
     pieces = [""]
     for token in _TOKEN.findall(text):
         if token == separator:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from mibench.registry import label
+from mibench.options import label
 from mibench.scores import jensen_shannon, positives
 
 if TYPE_CHECKING:

@@ -15,32 +15,28 @@ import dataclasses
 import functools
 import importlib.util
 import inspect
-import math
+import pkgutil
 import re
-import types
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Generic, TypeVar, cast
 
 from mibench.errors import UsageError, unknown
-from mibench.notation import NAME, Verbatim, quoted, verbatim
-from mibench.notation import parse as parse
-from mibench.notation import split_names as split_names
+from mibench.notation import NAME, parse, verbatim
+from mibench.options import Value as Value
+from mibench.options import label, options_of, values_of
+from mibench.options import option as option
 
 T = TypeVar("T")
-Value = str | int | float | bool | None
 
 OWN = "mibench"
 """The origin of the classes that this package itself has."""
 
 OBJECTS_KEPT = 128
 """Objects that a registry keeps for the choices that asked for them last."""
-
-DIGEST_SHOWN = 12
-"""Characters of a digest that a label shows."""
 
 
 class _BrokenError(Exception):
@@ -104,73 +100,6 @@ class Entry:
         return loaded
 
 
-def option(
-    default: Any,  # noqa: ANN401 - a dataclass field is of its class's type
-    help: str,
-    *,
-    identifies: bool = True,
-    digest: bool = False,
-    infinite: Any = dataclasses.MISSING,  # noqa: ANN401
-) -> Any:  # noqa: ANN401
-    """Declare an option of a registered class: a dataclass field with a line of help.
-
-    Args:
-        default: its default.
-        help: the line of help.
-        identifies: whether it is part of a run's identity. An option that says where data are found is not:
-            the data's digest, another option, is.
-        digest: whether it is a long digest, of which labels show the beginning.
-        infinite: the value that an infinite number stands for, where there is one: `infinite=None` makes
-            `inf` another spelling of `none`.
-    """
-    about = {"help": help, "identifies": identifies, "digest": digest}
-    if infinite is not dataclasses.MISSING:
-        about["infinite"] = infinite
-    return dataclasses.field(default=default, metadata=about)
-
-
-@dataclasses.dataclass(frozen=True)
-class Option:
-    """An option of a class, with the type to which what users give is converted."""
-
-    name: str
-    default: Any
-    hint: Any
-    nullable: bool
-    about: Mapping[str, Any]
-
-    @property
-    def identifies(self) -> bool:
-        """Whether the option is part of a run's identity."""
-        return bool(self.about.get("identifies", True))
-
-    def shown(self, value: Value) -> str:
-        """Return a value as a label shows it."""
-        return _show(str(value)[:DIGEST_SHOWN] if self.about.get("digest") and value else value)
-
-    def finite(self, value: Any) -> Any:  # noqa: ANN401
-        """Return a value, or what an infinite one stands for where there is such a thing."""
-        return self.about["infinite"] if "infinite" in self.about and _is_infinite(value) else value
-
-    def convert(self, value: Any, what: str) -> Value:  # noqa: ANN401
-        """Convert what a user gave to the option's type, or raise a UsageError that names `what`."""
-        return _convert(self.finite(value), self.hint, self.nullable, what)
-
-
-@functools.cache
-def options_of(kind: type[Any]) -> Mapping[str, Option]:
-    """Return the options of a registered class by name, in the order of its fields."""
-    hints = get_type_hints(kind)
-    found = {}
-    for field in dataclasses.fields(kind):
-        hint, nullable = hints[field.name], False
-        if get_origin(hint) in (Union, types.UnionType):
-            nullable = True
-            (hint,) = (part for part in get_args(hint) if part is not type(None))
-        found[field.name] = Option(field.name, field.default, hint, nullable, field.metadata)
-    return found
-
-
 class Registry(Generic[T]):
     """The classes of one kind, by name.
 
@@ -206,8 +135,7 @@ class Registry(Generic[T]):
         Where a plug-in's name is taken, by one of the project's own or by another plug-in, it is
         `package/name`.
         """
-        own = [entry for path, module, family in self._files() for entry in self._read(path, module, family)]
-        found = {entry.name: entry for entry in own}
+        found = {entry.name: entry for entry in self._own()}
         points = self._points()
         several = Counter(point.name for point in points)
         for point in points:
@@ -279,14 +207,13 @@ class Registry(Generic[T]):
     def describe(self, made: T, name: str | None = None) -> Choice:
         """Return the choice that an object was made of; `name` is that of its entry, if not its class's."""
         kind: Any = type(made)
-        known = options_of(kind)
-        values = {key: known[key].finite(getattr(made, key)) for key in sorted(known)}
+        known, values = options_of(kind), values_of(made)
         located = {
             key: value
             for key, value in values.items()
             if value != known[key].default and not known[key].identifies
         }
-        options = {key: known[key].default if key in located else value for key, value in values.items()}
+        options = values | {key: known[key].default for key in located}
         bare = name or kind.name
         shown = label(bare, made, getattr(kind, "unlabelled", self._unlabelled))
         return Choice(bare, kind.version, tuple(options.items()), shown, tuple(located.items()))
@@ -321,11 +248,8 @@ class Registry(Generic[T]):
     def _checked(self, entry: Entry) -> type[T]:
         """Import a plug-in's class, or raise where it is none of this kind."""
         kind = entry.load()
-        module, _, attribute = self._base.partition(":")
-        if not (
-            isinstance(kind, type) and issubclass(kind, getattr(importlib.import_module(module), attribute))
-        ):
-            raise _BrokenError(f"{entry.attribute} is not a subclass of {module}.{attribute}")
+        if not (isinstance(kind, type) and issubclass(kind, pkgutil.resolve_name(self._base))):
+            raise _BrokenError(f"{entry.attribute} is not a subclass of {self._base.replace(':', '.')}")
         if not dataclasses.is_dataclass(kind):
             raise _BrokenError(f"{entry.attribute} is not a dataclass")
         if inspect.isabstract(kind):
@@ -361,124 +285,38 @@ class Registry(Generic[T]):
         found = entry_points(group=self._group) if self._group else ()
         return list({(_package(point), point.name): point for point in found}.values())
 
-    def _files(self) -> Iterator[tuple[Path, str, str]]:
-        """Yield each source file with its module and its folder below the registry's own.
+    def _own(self) -> Iterator[Entry]:
+        """Yield the classes in the registry's folder that have a name.
 
-        They are in the order of their names, not of their folders, so that moving one changes no order.
+        They are in the order of their files' names, not of folders, so that moving one changes no order.
         """
         spec = importlib.util.find_spec(self._source)
-        origin = Path(spec.origin if spec and spec.origin else "")
-        if origin.name != "__init__.py":
-            yield origin, self._source, ""
-            return
-        for path in sorted(origin.parent.rglob("*.py"), key=lambda path: (path.stem, path)):
-            parts = path.relative_to(origin.parent).with_suffix("").parts
-            below = parts[:-1] if path.name == "__init__.py" else parts
-            yield path, ".".join((self._source, *below)), "/".join(parts[:-1])
-
-    def _read(self, path: Path, module: str, family: str) -> Iterator[Entry]:
-        """Yield the classes of a file that have a name."""
-        tree = ast.parse(path.read_text("utf-8"))
-        texts = {
-            target.id: node.value.value
-            for node in tree.body
-            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
-            for target in node.targets
-            if isinstance(target, ast.Name) and isinstance(node.value.value, str)
-        }
-        for node in _classes(tree.body):
-            summary = (ast.get_docstring(node) or "").partition("\n")[0]
-            for value, reason in _names_of(node, texts):
-                yield Entry(value, module, node.name, summary, OWN, self.kind, family, reason)
+        folder = Path(spec.origin if spec and spec.origin else "").parent
+        for path in sorted(folder.rglob("*.py"), key=lambda path: (path.stem, path)):
+            parts = path.relative_to(folder).with_suffix("").parts
+            module = ".".join((self._source, *parts)).removesuffix(".__init__")
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.ClassDef) and (named := _name_of(node)) is not None:
+                    summary = (ast.get_docstring(node) or "").partition("\n")[0]
+                    name, reason = named
+                    family = "/".join(parts[:-1])
+                    yield Entry(name, module, node.name, summary, OWN, self.kind, family, reason)
 
 
-def label(name: str, made: Any, hidden: Collection[str] = ()) -> str:  # noqa: ANN401 - any dataclass
-    """Return a name with those options of an object that differ from their defaults, but for the hidden."""
-    kind: Any = type(made)
-    known = options_of(kind)
-    values = {key: known[key].finite(getattr(made, key)) for key in sorted(known)}
-    shown = [
-        f"{key}={known[key].shown(value)}"
-        for key, value in values.items()
-        if value != known[key].default and known[key].identifies and key not in hidden
-    ]
-    return name + (f"[{','.join(shown)}]" if shown else "")
-
-
-def describe_class(kind: str, name: str, described: type[Any]) -> dict[str, Any]:
-    """Return the facts about a registered class, as JSON values."""
-    facts = {
-        "name": name,
-        "kind": kind,
-        "summary": (described.__doc__ or "").partition("\n")[0],
-        "formula": getattr(described, "formula", None),
-        "ceiling": getattr(described, "ceiling_formula", None),
-        "bias": getattr(described, "direction", None),
-        "trained on": getattr(described, "source", None) if kind == "encoder" else None,
-        "encoder": getattr(described, "default_encoder", None),
-        "reference": getattr(described, "reference", None),
-        "bibtex": getattr(described, "bibtex", None),
-    }
-    rows = option_rows(described)
-    options = [dict(zip(("name", "default", "help"), row, strict=True)) for row in rows]
-    return {key: value for key, value in facts.items() if value} | {"options": options}
-
-
-def option_rows(kind: type[Any]) -> list[tuple[str, str, str]]:
-    """Return (name, default, help) for each option of a registered class."""
-    return [
-        (field.name, _show(field.default), field.metadata.get("help", ""))
-        for field in dataclasses.fields(kind)
-    ]
-
-
-def _show(value: object) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return quoted(value)
-    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
-
-
-def _classes(body: Iterable[ast.stmt]) -> Iterator[ast.ClassDef]:
-    """Yield the classes of a module, those within `if` and `try` included."""
-    for node in body:
-        if isinstance(node, ast.ClassDef):
-            yield node
-        elif isinstance(node, ast.If | ast.Try):
-            yield from _classes(child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt))
-
-
-def _names_of(node: ast.ClassDef, texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield the name that a class's body has, and why it cannot be used, if it cannot.
-
-    `texts` are the constants of the module by which the name can be given. A class without a name, such as a
-    base class, yields nothing.
-    """
+def _name_of(node: ast.ClassDef) -> tuple[str, str] | None:
+    """Return the name that a class's body gives it, and why it cannot be used; None for a base class."""
     for statement in node.body:
         match statement:
-            case ast.Assign(targets=targets, value=value):
-                if not any(isinstance(target, ast.Name) and target.id == "name" for target in targets):
-                    continue
-                is_option = False
-            case ast.AnnAssign(target=ast.Name(id="name"), annotation=annotation, value=ast.expr() as value):
-                is_option = not re.search(r"\b(ClassVar|Final)\b", ast.unparse(annotation))
-            case _:
-                continue
-        match value:
-            case _ if is_option:
-                yield (
-                    node.name,
-                    f"the name of class {node.name} is an option of it: write name: ClassVar[str]",
-                )
-            case ast.Constant(value=str(name)):
-                yield name, ""
-            case ast.Name(id=constant) if constant in texts:
-                yield texts[constant], ""
-            case _:
-                yield node.name, f"the name of class {node.name} is not a string literal"
+            case ast.Assign(targets=[ast.Name(id="name")], value=ast.Constant(value=str(name))):
+                return name, ""
+            case ast.AnnAssign(target=ast.Name(id="name"), value=ast.Constant(value=str(name))):
+                if "ClassVar" in ast.unparse(statement.annotation):
+                    return name, ""
+                reason = f"the name of class {node.name} is an option of it: write name: ClassVar[str]"
+                return node.name, reason
+            case ast.Assign() | ast.AnnAssign() if re.match(r"(\w+ = )*name\b.* = ", ast.unparse(statement)):
+                return node.name, f"the name of class {node.name} is not a string literal"
+    return None
 
 
 def _reason(error: BaseException | None) -> str:
@@ -497,58 +335,3 @@ def _origin(point: EntryPoint) -> str:
 
 def _a(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
-
-
-def _is_infinite(value: Any) -> bool:  # noqa: ANN401 - any value
-    if isinstance(value, Verbatim):
-        return False
-    if isinstance(value, str):
-        return value.strip().lower().removeprefix("+") in ("inf", "infinity", "∞")
-    return isinstance(value, float) and value == math.inf
-
-
-def _convert(value: Any, hint: Any, nullable: bool, what: str) -> Value:  # noqa: ANN401 - any value, any type
-    """Convert what a user gave for an option to the annotated type of its field."""
-    if nullable and (value is None or _is_none(value)):
-        return None
-    if get_origin(hint) is Literal:
-        return _one_of(value, get_args(hint), what)
-    if hint is bool:
-        return {"true": True, "false": False}[_one_of(str(value).lower(), ("true", "false"), what)]
-    if hint is str:
-        return str(value)
-    if hint is int:
-        return whole_number(value, what)
-    return real_number(value, what)
-
-
-def _is_none(value: Any) -> bool:  # noqa: ANN401
-    return isinstance(value, str) and not isinstance(value, Verbatim) and value.lower() == "none"
-
-
-def _one_of(value: Any, allowed: tuple[str, ...], what: str) -> str:  # noqa: ANN401
-    if value not in allowed:
-        raise UsageError(f"{what} cannot be {value!r}.", f"It is one of: {', '.join(allowed)}.")
-    return str(value)
-
-
-def whole_number(value: Any, what: str, least: int | None = None) -> int:  # noqa: ANN401
-    """Return a value as an int, or raise a UsageError that names `what`."""
-    number = real_number(value, what)
-    if number != int(number):
-        raise UsageError(f"{what} must be a whole number, not {value!r}.", "Give a whole number.")
-    exact = int(value) if isinstance(value, str) and value.strip().lstrip("+-").isdigit() else int(number)
-    if least is not None and exact < least:
-        raise UsageError(f"{what} must be at least {least}, not {exact}.", f"Give {least} or more.")
-    return exact
-
-
-def real_number(value: Any, what: str) -> float:  # noqa: ANN401
-    """Return a value as a finite float (never -0.0), or raise a UsageError that names `what`."""
-    try:
-        number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise UsageError(f"{what} must be a number, not {value!r}.", "Give a finite number.")
-    return number + 0.0

@@ -406,9 +406,16 @@ def test_as_many_threads_as_when_the_baseline_was_made(saved):
         assert torch.get_num_threads() == before
 
 
+def test_the_threads_of_the_baseline_are_no_difference(text, tmp_path):
+    path = tmp_path / "threads.json"
+    path.write_text(text.replace(f'"threads": {torch.get_num_threads()}', '"threads": 2'))
+    assert path.read_text() != text
+    assert mibench.check(path, device="cpu").differs == []
+
+
 TOP = {path.stem for path in fingerprint.PACKAGE.iterdir() if path.suffix in ("", ".py")} - {"__pycache__"}
 MAKE_NUMBERS = {"engine", "encoders", "tasks", "estimators", "models", "batch", "objectives", "scores"}
-MAKE_NUMBERS |= {"convolution", "geometry", "networks", "registry", "notation", "seeding", "spec"}
+MAKE_NUMBERS |= {"convolution", "geometry", "networks", "options", "registry", "notation", "seeding", "spec"}
 MAKE_NUMBERS |= {"process", "validation"}
 
 

@@ -223,6 +223,7 @@ BAD = [
     (SUITE.replace("n = 4", "n = [4, 8]"), "n of the suite", "whole number"),
     (SUITE.replace("two =", '"a/b" ='), "characters other than letters", "[critics]"),
     (SUITE.replace('"smile[tau=1]"]', "5]"), "not text", "in quotes"),
+    (SUITE.replace('"bilinear"', "5"), "critics of the suite", "in quotes"),
     (SUITE.replace('"nwj", ', ""), "estimator in", "lacks"),
     (SUITE.partition("[critics]")[0] + "critics = 3", "critics of the suite", "a table"),
 ]

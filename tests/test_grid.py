@@ -91,7 +91,7 @@ def test_a_new_setting_is_an_option_a_key_and_a_line_of_documentation(monkeypatc
     tool = typer.Typer(rich_markup_mode=None)
 
     @tool.command()
-    @options.with_settings("run", only=grid.SETTINGS)
+    @options.command("run", only=grid.SETTINGS)
     def command(settings: options.Settings) -> None:
         typer.echo(settings)
 

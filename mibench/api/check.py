@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import torch
 
@@ -14,11 +16,11 @@ from mibench.analysis.cells import CELL
 from mibench.analysis.regression import ALPHA, CANNOT_DETECT, TOLERANCE_NATS, Cell, Verdict
 from mibench.analysis.significance import seeds_needed
 from mibench.api.compare import check_alpha
-from mibench.api.freezing import cells_of, failures_of, made_with, plan_of, unlike
-from mibench.api.plan import Plan
+from mibench.api.freezing import agree, cells_of, failures_of, made_with, plan_of, unlike
+from mibench.api.observer import SILENT, Observer
 from mibench.api.run import execute
 from mibench.errors import UsageError
-from mibench.registry import real_number
+from mibench.options import real_number
 from mibench.reports import regression_reports as reports
 from mibench.reports.tables import TITLES, Table, setting
 from mibench.store import baseline as baselines
@@ -111,12 +113,30 @@ def check(
     Raises:
         UsageError: the baseline cannot be read, or is of an incompatible version; it names what differs.
     """
-    limits = limits_of(tolerance, alpha)
-    frozen = baselines.read(baselines.find(baseline))
+    paths = [data] if isinstance(data, Path | str) else data
+    return run_baseline(baseline, limits_of(tolerance, alpha), [str(path) for path in paths], device)
+
+
+def run_baseline(
+    baseline: Path | str,
+    limits: tuple[float, float],
+    data: Sequence[str],
+    device: str,
+    given: Mapping[str, Any] = MappingProxyType({}),
+    observer: Observer = SILENT,
+) -> Check:
+    """Run a baseline again and compare; it has to be of the grid whose settings are given, where any are."""
+    name, frozen = str(baseline), baselines.read(baselines.find(baseline))
     with as_made(frozen):
-        paths = [data] if isinstance(data, Path | str) else data
-        planned = plan_of(frozen, str(baseline), device, [str(path) for path in paths])
-        return judge(frozen, str(baseline), planned, execute(planned, planned.specs, {}), *limits)
+        planned = plan_of(frozen, name, device, data)
+        agree(planned, given, name)
+        observer.say(planned.device_message)
+        records = execute(planned, planned.specs, {}, observer=observer)
+        by_key = {record.key: record for record in records}
+        found = [[by_key[spec.key] for spec in specs] for specs in cells_of(planned.specs)]
+        differs = unlike(frozen.made_with, made_with(planned))
+        verdicts = regression.compare(_compared(frozen, found), *limits, exact=not differs)
+        return Check(name, verdicts, *limits, differs)
 
 
 @contextmanager
@@ -136,23 +156,6 @@ def limits_of(tolerance: float | str, alpha: float | str) -> tuple[float, float]
     if nats < 0:
         raise UsageError(f"tolerance must not be negative, and {nats:g} is.", "Give it in nats, as 0.02.")
     return nats, check_alpha(alpha, usual="0.01")
-
-
-def judge(
-    frozen: Baseline,
-    name: str,
-    planned: Plan,
-    records: Iterable[Record],
-    tolerance: float = TOLERANCE_NATS,
-    alpha: float = ALPHA,
-) -> Check:
-    """Return what the records of a baseline's plan say of its cells."""
-    by_key = {record.key: record for record in records}
-    found = [[by_key[spec.key] for spec in specs] for specs in cells_of(planned.specs)]
-    cells = _compared(frozen, found)
-    differs = unlike(frozen.made_with, made_with(planned))
-    verdicts = regression.compare(cells, tolerance, alpha, exact=not differs)
-    return Check(name, verdicts, tolerance, alpha, differs)
 
 
 def _compared(frozen: Baseline, found: Sequence[Sequence[Record]]) -> list[Cell]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 from mibench.analysis import comparison as results
 from mibench.analysis.comparison import ALPHA, Comparison
-from mibench.api.plan import plan_grid
+from mibench.api.plan import Plan, plan_grid
 from mibench.api.run import run_plan
 from mibench.errors import UsageError
 from mibench.grid import GridArguments, OneOrMore, read, takes
-from mibench.registry import real_number
+from mibench.options import real_number
+from mibench.store.record import to_frame
 
 
 @takes(GridArguments)
@@ -42,19 +43,20 @@ def compare(
     Raises:
         UsageError: fewer than two estimators, an alpha outside (0, 1), and what `mibench.run` raises.
     """
+    planned, level = prepare({"estimator": estimators, "task": task, **settings}, alpha)
+    return results.compare(to_frame(run_plan(planned, out, rerun)), level)
+
+
+def prepare(given: Mapping[str, Any], alpha: float | str) -> tuple[Plan, float]:
+    """Return the plan of a comparison of two or more estimators, and its level of significance."""
     level = check_alpha(alpha)
-    planned = plan_grid(read("compare", {"estimator": estimators, "task": task, **settings}))
-    check_several(spec.estimator.label for spec in planned.specs)
-    return results.compare(run_plan(planned, out, rerun), level)
-
-
-def check_several(estimators: Iterable[str]) -> None:
-    """Raise a UsageError where there are fewer than two estimators."""
-    if len(set(estimators)) < 2:
+    planned = plan_grid(read("compare", given))
+    if len({spec.estimator.label for spec in planned.specs}) < 2:
         raise UsageError(
             "A comparison needs two estimators at least.",
             "Name two or more: mibench compare infonce nwj. 'mibench list estimators' shows all.",
         )
+    return planned, level
 
 
 def check_alpha(value: float | str, usual: str = "0.05") -> float:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 
 from mibench import __version__, encoders
+from mibench.api.observer import SILENT, Observer
 from mibench.engine.encoding import TrainedEncoder, encoder_packs, train_encoders
 from mibench.engine.sources import TaskPairs
 from mibench.spec import EncoderSpec, RunSpec
@@ -21,24 +22,21 @@ def missing_encoders(specs: Sequence[RunSpec], store: EncoderStore | None) -> li
     return [pack for pack in left if pack]
 
 
-def encoder_steps(packs: Sequence[Sequence[EncoderSpec]]) -> int:
-    """Return how many steps the training of packs of encoders takes."""
-    return sum(encoders.registry.make(pack[0].encoder).steps for pack in packs)
-
-
 def encode(
     specs: Sequence[RunSpec],
     device: torch.device,
     store: EncoderStore | None = None,
-    report: Callable[[int], None] = lambda steps: None,
+    observer: Observer = SILENT,
 ) -> TaskPairs:
-    """Return the source of the pairs of runs; `report` is called with the steps of their training."""
+    """Return the source of the pairs of runs, whose encoders are in the store or are trained now."""
     found: dict[EncoderSpec, TrainedEncoder] = {}
     for spec in itertools.chain(*encoder_packs(specs)):
         if store and store.has(spec.key):
             found[spec] = TrainedEncoder.from_arrays(spec, store.load(spec.key))
-    for pack in missing_encoders(specs, store):
-        for made in train_encoders(pack, device, report):
+    missing = missing_encoders(specs, store)
+    steps = sum(encoders.registry.make(pack[0].encoder).steps for pack in missing)
+    with observer.progress(f"Training {sum(map(len, missing))} encoders", steps) as report:
+        for made in itertools.chain(*(train_encoders(pack, device, report) for pack in missing)):
             found[made.spec] = made
             if store and not made.message:
                 store.keep(made.spec.key, made.arrays(), _about(made))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Unpack
 
@@ -13,10 +13,10 @@ from mibench import estimators, models
 from mibench.analysis.splits import summarise_splits, warnings
 from mibench.api.arrays import paired
 from mibench.api.expand import View, runs_of
+from mibench.api.observer import SILENT, Observer
 from mibench.api.plan import Plan, on_device, training_of
-from mibench.engine.backends import Local, execute
-from mibench.engine.jobs import Outcome, PackJob
-from mibench.engine.plan import Pack
+from mibench.api.run import train as train_packs
+from mibench.engine.jobs import Outcome
 from mibench.engine.protocols import registry as protocols
 from mibench.engine.protocols.samples import Samples
 from mibench.engine.sources import Rows
@@ -66,10 +66,6 @@ class Estimation:
     source: Rows
     protocol: Samples
     n: int
-
-    def packs(self) -> list[Pack]:
-        """Return the packs in which the runs train."""
-        return self.plan.packs(source=self.source)
 
 
 @takes(FitArguments)
@@ -174,13 +170,13 @@ def _only(name: str, values: tuple[Any, ...]) -> Any:  # noqa: ANN401
     return values[0]
 
 
-def run(prepared: Estimation, report: Callable[[float], None] = lambda work: None) -> Estimates:
-    """Run what was prepared; `report` is called with the work done, as the packs' `work` counts it."""
-    jobs = [PackJob(pack.trainings, pack.source) for pack in prepared.packs()]
-    done = execute(jobs, Local(prepared.plan.device), report)
-    outcomes = {outcome.spec: outcome for pack in done for outcome in pack}
-    runs = pd.DataFrame([_row(outcomes[spec]) for spec in prepared.plan.specs])
-    parts = prepared.protocol.parts
+def run(prepared: Estimation, observer: Observer = SILENT) -> Estimates:
+    """Run what was prepared."""
+    plan, parts = prepared.plan, prepared.protocol.parts
+    observer.say(plan.device_message)
+    done = train_packs(plan.packs(source=prepared.source), plan.device, observer)
+    outcomes = {outcome.spec: outcome for outcome in done}
+    runs = pd.DataFrame([_row(outcomes[spec]) for spec in plan.specs])
     table = summarise_splits(runs, parts[2] / (parts[0] + parts[1]))
     return Estimates(table, runs, prepared.n, prepared.protocol.size, parts, warnings(table, runs))
 
@@ -193,11 +189,9 @@ def _row(outcome: Outcome) -> dict[str, Any]:
         "seed": spec.seed,
         "shuffled": dict(spec.task.options)["shuffled"],
         "trained": spec.fit is not None,
-        "estimate_nats": readout.estimate if readout else math.nan,
-        "train_nats": readout.train if readout else math.nan,
-        "validation_nats": readout.validation if readout else math.nan,
+        **{f"{name}_nats": getattr(readout, name, math.nan) for name in ("estimate", "train", "validation")},
         "ceiling_nats": math.nan if ceiling is None else ceiling,
-        "best_step": readout.best_step if readout else None,
+        "best_step": getattr(readout, "best_step", None),
         "status": outcome.status,
         "message": outcome.message,
     }

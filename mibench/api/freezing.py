@@ -9,24 +9,18 @@ from typing import Any
 from mibench import encoders, estimators, models, tasks
 from mibench.api import fingerprint
 from mibench.api.plan import Plan, on_device, plan_grid
+from mibench.api.registries import REGISTRIES
 from mibench.engine.protocols import registry as protocols
 from mibench.engine.sources import pair_of
 from mibench.errors import UsageError
 from mibench.grid import SETTINGS, Grid, defaults, one_of, read, values_of
-from mibench.registry import OWN, Choice, Registry, real_number, whole_number
+from mibench.options import real_number, whole_number
+from mibench.registry import OWN, Choice, Registry
 from mibench.reports.tables import setting
 from mibench.spec import PRECISIONS, SCHEDULES, Fit, RunSpec
 from mibench.store.baseline import Baseline, FrozenCell
 from mibench.store.record import Record
 from mibench.tasks.images import load
-
-_REGISTRIES: dict[str, Registry[Any]] = {
-    "estimator": estimators.registry,
-    "task": tasks.registry,
-    "encoder": encoders.registry,
-    "critic": models.registry,
-    "protocol": protocols,
-}
 
 
 def plan_to_freeze(given: Mapping[str, Any]) -> Plan:
@@ -111,11 +105,8 @@ def agree(frozen: Plan, given: Mapping[str, Any], name: str) -> None:
 
 def _values(specs: Iterable[RunSpec]) -> dict[str, set[Any]]:
     """Return the values of each setting in a grid."""
-    found: dict[str, set[Any]] = {}
-    for spec in specs:
-        for name, value in values_of(spec).items():
-            found.setdefault(name, set()).add(value)
-    return found
+    values = [values_of(spec) for spec in specs]
+    return {name: {each[name] for each in values} for name in values[0]}
 
 
 def _listed(values: set[Any]) -> str:
@@ -167,7 +158,7 @@ def _spec(identity: Mapping[str, Any], name: str, paths: Mapping[str | None, str
             f"The baseline {name} is damaged: the settings of a cell cannot be read ({error}).",
             "Restore it from a copy, or make it anew with --save.",
         ) from error
-    differs = _differences(identity, _identity(spec))
+    differs = unlike(_flat(identity), _flat(_identity(spec)))
     if differs:
         raise UsageError(
             f"The baseline {name} was made by an incompatible version: {'; '.join(differs)}.",
@@ -199,16 +190,15 @@ def _located(identity: Mapping[str, Any], paths: Mapping[str | None, str]) -> di
     return {**identity, "options": options}
 
 
-def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """Return in words where the identity of a cell in a baseline is not what it is here."""
-    found: list[str] = []
-    for key in sorted({*there, *here}):
-        if key in _REGISTRIES and key in there and key in here:
-            what = f"{key} {here[key]['name']}"
-            one, other = ({**part[key]["options"], "version": part[key]["version"]} for part in (there, here))
-            found += [f"{what}: {words}" for words in unlike(one, other)]
+def _flat(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the identity of a cell with every option as an item of its own: "estimator nce: k"."""
+    found: dict[str, Any] = {}
+    for key, value in identity.items():
+        if key in REGISTRIES:
+            options = {**value["options"], "version": value["version"]}
+            found |= {f"{key} {value['name']}: {option}": each for option, each in options.items()}
         else:
-            found += unlike(*({key: part[key]} if key in part else {} for part in (there, here)))
+            found[key] = value
     return found
 
 
@@ -226,5 +216,5 @@ def made_with(planned: Plan) -> dict[str, Any]:
     chosen = {
         (kind, choice.name) for spec in planned.specs for kind, choice in spec.choices.items() if choice
     }
-    modules = {_REGISTRIES[kind].load(name).__module__ for kind, name in chosen}
+    modules = {REGISTRIES[kind].load(name).__module__ for kind, name in chosen}
     return fingerprint.made_with(planned.device, modules)

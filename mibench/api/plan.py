@@ -15,14 +15,13 @@ from mibench.engine.protocols import registry as protocols
 from mibench.engine.sources import Source
 from mibench.errors import UsageError
 from mibench.grid import SETTINGS, Grid, GridArguments, OneOrMore, read, takes
-from mibench.registry import Choice, Registry, parse
+from mibench.notation import parse
+from mibench.registry import Choice, Registry
 from mibench.spec import RunSpec
+from mibench.store.record import NO_ENCODER
 
 if TYPE_CHECKING:
     import torch
-
-NO_ENCODER = "none"
-"""What users type for no encoder."""
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,16 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from mibench import __version__, encoders, estimators, models, tasks
+from mibench import __version__, estimators
 from mibench.analysis.cells import CELL, FIT, UNITS, summarise
-from mibench.engine.protocols import registry as protocols
+from mibench.api.registries import REGISTRIES
 from mibench.engine.read import MOST_ROWS, TARGET_SE_NATS
 from mibench.errors import StoreError, StoreWarning, UsageError
 from mibench.grid import one_of
-from mibench.registry import Registry, describe_class
+from mibench.options import describe_class
 from mibench.reports.page import page, parts, texts
 from mibench.reports.page.citations import Citations
 from mibench.reports.page.content import About, Report
@@ -25,17 +24,8 @@ from mibench.reports.words import counted, listed
 from mibench.store.record import Record, to_frame
 from mibench.store.segments import AGREEMENT_NATS, Store, merge
 
-FORMATS = ("html", "md", "tex")
-
-_REGISTRIES: dict[str, Registry[Any]] = {
-    "estimator": estimators.registry,
-    "task": tasks.registry,
-    "encoder": encoders.registry,
-    "critic": models.registry,
-    "protocol": protocols,
-}
-
 _FORMS: dict[str, Callable[[Report], str]] = {"html": page.page, "md": texts.markdown, "tex": texts.latex}
+FORMATS = tuple(_FORMS)
 
 
 def report(
@@ -91,7 +81,7 @@ def gather(stores: Sequence[Path | str], unit: str = "nats", draw: bool = True) 
 def _about(frame: pd.DataFrame) -> About:
     """Return what is known of each class that was used; nothing of those that are not installed here."""
     found = {}
-    for kind, registry in _REGISTRIES.items():
+    for kind, registry in REGISTRIES.items():
         names = {choices[kind]["name"] for choices in frame["choices"] if choices[kind]}
         for name in names:
             with suppress(Exception):  # a broken package of others is one that is not there

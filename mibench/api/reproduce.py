@@ -15,7 +15,7 @@ from mibench import estimators, models
 from mibench.api.plan import Plan, plan_grid
 from mibench.errors import UsageError, unknown
 from mibench.grid import SETTINGS, OneOrMore, read
-from mibench.registry import parse, split_names
+from mibench.notation import parse, split_names
 
 SUITES = Path(__file__).parents[1] / "suites"
 
@@ -78,7 +78,7 @@ class Suite:
             return None
         path = self.folder / self.published
         try:
-            table = pd.read_csv(path)
+            table = pd.read_csv(path, dtype=dict.fromkeys(_NUMBERS, float))
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"Cannot read the published numbers {str(path)!r}: {error}.",
@@ -90,22 +90,14 @@ class Suite:
                 f"{str(path)!r} lacks {', '.join(sorted(needed - set(table)))}.",
                 f"Its columns are {', '.join(sorted(needed))}.",
             )
-        try:
-            numbers = table.astype(dict.fromkeys(_NUMBERS, float))
-        except ValueError as error:
-            raise UsageError(
-                f"{str(path)!r} has a value that is not a number: {error}.", "Fix the value."
-            ) from None
-        return self._matched(numbers.assign(estimator=[_label(name) for name in numbers["estimator"]]), path)
+        return self._matched(table.assign(estimator=[_label(name) for name in table["estimator"]]), path)
 
     def _matched(self, published: pd.DataFrame, path: Path) -> pd.DataFrame:
         """Return the published numbers, if each is of a critic and an estimator of the suite, once."""
-        have = self._labels()
-        for row in published.to_dict("records"):
-            if row["estimator"] not in have:
-                raise unknown(f"estimator in {str(path)!r}:", row["estimator"], have, "The suite lacks it.")
-            if row["critic"] not in self.critics:
-                raise unknown(f"critic in {str(path)!r}:", row["critic"], self.critics, "The suite lacks it.")
+        for kind, known in (("estimator", self._labels()), ("critic", [*self.critics])):
+            for name in published[kind]:
+                if name not in known:
+                    raise unknown(f"{kind} in {str(path)!r}:", name, known, "The suite lacks it.")
         twice = published[published.duplicated(["estimator", "critic", "true_mi_nats"])]
         if len(twice):
             raise UsageError(f"{str(path)!r} has two numbers for {twice.iloc[0]['estimator']}.", "Keep one.")
@@ -115,22 +107,20 @@ class Suite:
         return [_label(name) for text in self.estimators for name in split_names(text)]
 
     def _critics(self, wanted: Sequence[str] | None) -> list[str]:
+        have = ", ".join(self.critics)
         for name in wanted or ():
             if name not in self.critics:
-                raise unknown(
-                    "critic of this suite", name, self.critics, f"It has {', '.join(self.critics)}."
-                )
+                raise unknown("critic of this suite", name, self.critics, f"It has {have}.")
         return list(dict.fromkeys(wanted or self.critics))
 
     def _only(self, wanted: Sequence[str] | None) -> list[str]:
         """Return the labels of the estimators that are wanted, by label or by family."""
         have = self._labels()
-        names = [name for text in wanted or () for name in split_names(text)]
         found = []
-        for name in names:
+        for name in (name for text in wanted or () for name in split_names(text)):
             family, options = parse(name, "estimator")
-            of_family = [label for label in have if parse(label, "estimator")[0] == family]
-            of_name = [label for label in of_family if label == _label(name)] if options else of_family
+            label = _label(name) if options else None
+            of_name = [one for one in have if parse(one, "estimator")[0] == family and label in (None, one)]
             if not of_name:
                 raise unknown("estimator of this suite", name, have, f"It has {', '.join(have)}.")
             found += of_name
@@ -190,8 +180,9 @@ def _check(content: dict[str, Any], path: Path) -> None:
             raise UsageError(
                 f"{key} of the suite {str(path)!r} cannot be {value!r}.", f"It is {_NAMES[known[key]]}."
             )
-    for key in ("estimators", "notes"):
-        if not all(isinstance(item, str) for item in content.get(key, [])):
+    texts = {key: content.get(key, []) for key in ("estimators", "notes")}
+    for key, items in (texts | {"critics": content["critics"].values()}).items():
+        if not all(isinstance(item, str) for item in items):
             raise UsageError(
                 f"{key} of the suite {str(path)!r} has an item that is not text.", "Put the item in quotes."
             )

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from mibench import encoders, estimators, models, tasks
+from mibench.api.registries import SEE, that_know
 from mibench.encoders.base import Encoder
-from mibench.errors import UsageError, unknown
+from mibench.errors import UsageError
 from mibench.estimators.base import Estimator
 from mibench.models.base import Model
-from mibench.notation import parse
 from mibench.registry import Registry
 from mibench.tasks.base import Task
 from mibench.testing.conformance import Conformance, Kind, Result
@@ -21,8 +21,6 @@ from mibench.testing.encoders import examine_encoder
 from mibench.testing.estimators import examine_estimator
 from mibench.testing.models import examine_model
 from mibench.testing.tasks import examine_task
-
-_SEE = "'mibench list estimators' (tasks, models, encoders) shows all; a class of your own is module:Class."
 
 
 @dataclass(frozen=True)
@@ -90,42 +88,27 @@ def subjects(names: tuple[str, ...] | list[str], all: bool) -> list[Subject]:
             "Give names, such as nwj, gaussian or my_package.tasks:MyTask, or --all alone.",
         )
     if all:
-        return [Subject(kind, name, _maker(kind, name)) for kind in KINDS for name in kind.registry.entries]
-    return [subject for name in names for subject in _named(name)]
+        return [_named(kind, name) for kind in KINDS for name in kind.registry.entries]
+    return [subject for name in names for subject in _subjects(name.strip())]
 
 
-def _maker(kind: _Kind, text: str) -> Callable[[], Any]:
-    return lambda: kind.registry.get(text)
+def _named(kind: _Kind, name: str) -> Subject:
+    return Subject(kind, name, lambda: kind.registry.get(name))
 
 
-def _named(text: str) -> Iterator[Subject]:
-    """Yield what a name stands for, all that have it."""
-    if re.fullmatch(r"[\w.]+:[\w.]+", text.strip()):
-        yield _of_class(text.strip())
-        return
-    bare, _ = parse(text, "estimator, task, model or encoder")
-    having = [kind for kind in KINDS if bare in kind.registry.entries]
-    if not having:
-        raise unknown("name", bare, [name for kind in KINDS for name in kind.registry.entries], _SEE)
-    errors = []
-    for kind in having:
-        try:
-            kind.registry.choose(text)
-        except UsageError as error:
-            errors.append(error)
-        else:
-            yield Subject(kind, text.strip(), _maker(kind, text))
-    if len(errors) == len(having):
-        raise errors[0]
+def _subjects(text: str) -> list[Subject]:
+    """Return what a name stands for, all that have it, or the class of `module:Class`."""
+    if re.fullmatch(r"[\w.]+:[\w.]+", text):
+        return [_of_class(text)]
+    see = f"{SEE}; a class of your own is module:Class."
+    knowing = that_know(text, [kind.registry for kind in KINDS], see)
+    return [_named(kind, text) for kind in KINDS if kind.registry in knowing]
 
 
 def _of_class(text: str) -> Subject:
     """Return the class of `module:Class`."""
-    module, _, attribute = text.partition(":")
     try:
-        found: Any = importlib.import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
+        found = pkgutil.resolve_name(text)
     except Exception as error:
         words = " ".join(f"{type(error).__name__}: {error}".split())
         raise UsageError(f"{text!r} cannot be imported: {words}.", "Give module:Class.") from error

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mibench.commands import options
-from mibench.commands.console import ANSWERED_NO, Debug, Json, Quiet, explained, say, show_table
-from mibench.commands.grids import end_with_failures, train
+from mibench.commands.console import ANSWERED_NO, Json, Quiet, say, show_json, show_table
+from mibench.commands.grids import end_with_failures, observer
+from mibench.commands.options import Settings, command
 from mibench.errors import UsageError
 from mibench.grid import one_of
 
@@ -20,9 +19,9 @@ if TYPE_CHECKING:
 FORMATS = ("text", "github")
 
 
-@explained
-@options.with_settings("check")
+@command("check")
 def check(
+    *,
     baseline: Annotated[
         str | None,
         typer.Option(
@@ -43,7 +42,7 @@ def check(
     alpha: Annotated[
         str, typer.Option(metavar="NUMBER", help="Probability of any false alarm where nothing has changed.")
     ] = "0.01",
-    settings: options.Settings = options.NONE,
+    settings: Settings,
     form: Annotated[
         str,
         typer.Option("--format", metavar="NAME", help="text, or github: annotations follow the table."),
@@ -53,7 +52,6 @@ def check(
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
-    debug: Debug = False,
 ) -> None:
     """Test estimators for a change of their bias, against results that were frozen with --save.
 
@@ -63,58 +61,47 @@ def check(
     gives another number. The grid is that of the baseline; with --save it is given by the options from
     --estimator to --precision. Exit status: 0 fine, 1 a cell fails, 2 bad usage, 130 interrupted.
     """
-    from mibench.api import check as checking
-    from mibench.api import freezing
-    from mibench.store import baseline as baselines
+    from mibench.api.check import limits_of, run_baseline
+    from mibench.store.baseline import REFERENCE
 
     one_of(form, "format", FORMATS)
-    limits = checking.limits_of(tolerance, alpha)
+    limits = limits_of(tolerance, alpha)
     if save is not None:
-        _refuse_beside_save(baseline=baseline, junit=junit, json=as_json, format=form != "text")
+        others = {"baseline": baseline, "junit": junit, "json": as_json, "format": form != "text"}
+        for name in (name for name, given in others.items() if given):
+            raise UsageError(
+                f"--save and --{name} are given together.", "--save compares nothing: give one of the two."
+            )
         _save(save, settings, limits[1], quiet)
         return
     if as_json and form != "text":
         raise UsageError(f"--json and --format {form} both write to stdout.", "Give one of them.")
     if junit is not None and (junit.is_dir() or not junit.parent.is_dir()):
         raise UsageError(f"{str(junit)!r} cannot be written.", "Give --junit a file in a folder that exists.")
-    name, device = baseline or baselines.REFERENCE, settings.pop("device", "auto")
-    frozen = baselines.read(baselines.find(name))
-    with checking.as_made(frozen):
-        planned = freezing.plan_of(frozen, name, device, settings.get("data", ()))
-        freezing.agree(planned, settings, name)
-        say(planned.device_message)
-        records = train(planned, planned.specs, {}, quiet)
-        found = checking.judge(frozen, name, planned, records, *limits)
+    device = settings.pop("device", "auto")
+    data = settings.get("data", ())
+    found = run_baseline(baseline or REFERENCE, limits, data, device, settings, observer(quiet))
     _show(found, form, junit, as_json)
-
-
-def _refuse_beside_save(**given: object) -> None:
-    for name, value in given.items():
-        if value:
-            raise UsageError(
-                f"--save and --{name} are given together.", "--save compares nothing: give one of the two."
-            )
 
 
 def _save(path: Path, settings: dict[str, Any], alpha: float, quiet: bool) -> None:
     from mibench.analysis.significance import seeds_needed, seeds_words
     from mibench.api import freezing
+    from mibench.api.run import execute
     from mibench.store import baseline as baselines
 
     baselines.writable(path)
     planned = freezing.plan_to_freeze(settings)
     say(planned.device_message)
-    records = train(planned, planned.specs, {}, quiet)
+    records = execute(planned, planned.specs, {}, observer=observer(quiet))
     frozen = freezing.freeze(planned, records)
     baselines.write(path, frozen)
-    say(f"Written to {path}: {len(frozen.cells)} cells, {len(frozen.seeds)} seeds. Commit it.")
-    cells = len(frozen.cells)
+    cells, seeds = len(frozen.cells), len(frozen.seeds)
+    say(f"Written to {path}: {cells} cells, {seeds} seeds. Commit it.")
     needed = seeds_needed(cells, alpha)
-    if needed is None or len(frozen.seeds) < needed:
-        say(
-            f"With these seeds no change can be found at alpha {alpha:g} in {cells} cells: "
-            f"{seeds_words(cells, alpha)}."
-        )
+    if needed is None or seeds < needed:
+        words = seeds_words(cells, alpha)
+        say(f"With these seeds no change can be found at alpha {alpha:g} in {cells} cells: {words}.")
     end_with_failures(records)
 
 
@@ -124,17 +111,18 @@ def _show(found: Check, form: str, junit: Path | None, as_json: bool) -> None:
     if junit is not None:
         junit.write_text(reports.junit(found.verdicts), "utf-8")
     if as_json:
-        content = {
-            "schema": reports.SCHEMA,
-            "baseline": found.baseline,
-            "tolerance_nats": found.tolerance,
-            "alpha": found.alpha,
-            "seeds_needed": found.seeds_needed,
-            "differs": list(found.differs),
-            "fine": found.fine,
-            "cells": reports.to_values(found.verdicts),
-        }
-        typer.echo(json.dumps(content, allow_nan=False))
+        show_json(
+            {
+                "schema": reports.SCHEMA,
+                "baseline": found.baseline,
+                "tolerance_nats": found.tolerance,
+                "alpha": found.alpha,
+                "seeds_needed": found.seeds_needed,
+                "differs": list(found.differs),
+                "fine": found.fine,
+                "cells": reports.to_values(found.verdicts),
+            }
+        )
     else:
         show_table(found.table())
     for line in reports.github(found.verdicts) if form == "github" else ():

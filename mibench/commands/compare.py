@@ -2,82 +2,62 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mibench.commands import options
-from mibench.commands.console import Debug, Json, Quiet, explained, say, show_table
-from mibench.commands.grids import dry_run as show_plan
-from mibench.commands.grids import end_with_failures, run_grid
+from mibench.commands.console import show_json, show_table
+from mibench.commands.grids import run_and_show, say_written
+from mibench.commands.options import Running, Settings, command
 
 if TYPE_CHECKING:
-    from mibench.analysis.comparison import Comparison
+    import pandas as pd
 
 
-@explained
-@options.with_settings("compare", without=("estimator",))
+@command("compare", without=("estimator",))
 def compare(
+    *,
     estimators: Annotated[
         list[str], typer.Argument(help="Two estimators or more, such as infonce or nce[k=5].")
     ],
-    settings: options.Settings,
+    settings: Settings,
     alpha: Annotated[
         str, typer.Option(metavar="NUMBER", help="Probability of any false difference in the table.")
     ] = "0.05",
-    out: options.Out = Path("results"),
-    rerun: options.Rerun = "never",
-    unit: options.Unit = "nats",
-    dry_run: options.DryRun = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
+    running: Running,
 ) -> None:
     """Compare estimators: bias, standard deviation and RMSE, cost, and paired tests on the same data.
 
     Runs what is missing in --out. Writes tables (CSV, Markdown, LaTeX with booktabs and siunitx) and figures.
     Exit status: 0 fine, 1 some runs failed, 2 bad usage, 130 interrupted.
     """
-    from mibench.analysis.comparison import compare as compare_records
-    from mibench.api.compare import check_alpha, check_several
-    from mibench.api.plan import plan_grid
-    from mibench.grid import read
-    from mibench.store.record import to_frame
+    from mibench.api.compare import prepare
 
-    options.check(rerun, unit)
-    level = check_alpha(alpha)
-    planned = plan_grid(read("compare", {"estimator": estimators, **settings}))
-    check_several(spec.estimator.label for spec in planned.specs)
-    if dry_run:
-        show_plan(planned, out, rerun, as_json)
-        return
-    records = run_grid(planned, out, rerun, quiet)
-    if records:
-        from mibench.reports.output import write_comparison  # seaborn takes two seconds to import
-
-        comparison = compare_records(to_frame(records), level)
-        paths = write_comparison(comparison, out, unit)
-        say(f"Written to {out}: {', '.join(path.name for path in paths)}")
-        _show(comparison, unit, as_json)
-    end_with_failures(records)
+    planned, level = prepare({"estimator": estimators, **settings}, alpha)
+    run_and_show(planned, running, lambda frame: _show(frame, level, running))
 
 
-def _show(comparison: Comparison, unit: str, as_json: bool) -> None:
+def _show(frame: pd.DataFrame, alpha: float, running: Running) -> None:
     from mibench.analysis.cells import in_unit
+    from mibench.analysis.comparison import compare as compare_records
     from mibench.reports.comparison_tables import cells_table, pairs_table
+    from mibench.reports.output import write_comparison  # seaborn takes two seconds to import
     from mibench.store.record import SCHEMA, to_json
 
-    if as_json:
-        content = {
-            "schema": SCHEMA,
-            "alpha": comparison.alpha,
-            "seeds_needed": comparison.seeds_needed,
-            "cells": to_json(in_unit(comparison.cells, unit)),
-            "pairs": to_json(in_unit(comparison.pairs, unit)),
-        }
-        typer.echo(json.dumps(content, allow_nan=False))
+    if not len(frame):
         return
-    show_table(cells_table(comparison, unit))
-    show_table(pairs_table(comparison, unit))
+    comparison = compare_records(frame, alpha)
+    say_written(write_comparison(comparison, running.out, running.unit), running.out)
+    if running.as_json:
+        show_json(
+            {
+                "schema": SCHEMA,
+                "alpha": comparison.alpha,
+                "seeds_needed": comparison.seeds_needed,
+                "cells": to_json(in_unit(comparison.cells, running.unit)),
+                "pairs": to_json(in_unit(comparison.pairs, running.unit)),
+            }
+        )
+        return
+    show_table(cells_table(comparison, running.unit))
+    show_table(pairs_table(comparison, running.unit))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import os
 import sys
@@ -130,28 +131,20 @@ def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
 def progress(title: str, total: float, quiet: bool) -> Iterator[Callable[[float], None]]:
     """Show a bar on stderr while the block runs; the block reports how much of the total is done."""
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
-    if quiet:
+    if quiet or not total:
         yield lambda work: None
         return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeElapsedColumn(),
-        TextColumn("left:"),
-        TimeRemainingColumn(),
-    )
+    columns = (*Progress.get_default_columns(), TextColumn("left, elapsed:"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(title, total=total)
         yield lambda work: bar.update(task, advance=work)
+
+
+def show_json(content: object) -> None:
+    """Write JSON to stdout."""
+    typer.echo(json.dumps(content, allow_nan=False))
 
 
 def show_table(shown: Table) -> None:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mibench.commands import options
-from mibench.commands.console import ANSWERED_NO, Debug, Json, Quiet, explained, progress, say, show_table
-from mibench.commands.grids import title_of
+from mibench.commands.console import ANSWERED_NO, Json, Quiet, say, show_json, show_table
+from mibench.commands.grids import observer
+from mibench.commands.options import Settings, Unit, check_unit, command
+from mibench.grid import FitArguments, items, read
 
 if TYPE_CHECKING:
     from mibench.api.estimate import Estimates
 
 
-@explained
-@options.with_settings("estimate")
+@command("estimate", only=("estimator", *FitArguments.__annotations__))
 def estimate(
+    *,
     data: Annotated[
         list[Path], typer.Argument(help="One .npz, .csv or .parquet file, or two .npy files: x, then y.")
     ],
@@ -32,7 +32,7 @@ def estimate(
         list[str] | None,
         typer.Option("--y", metavar="NAMES", help="Columns of y. [default: y*]"),
     ] = None,
-    settings: options.Settings = options.NONE,
+    settings: Settings,
     train: Annotated[
         str, typer.Option(metavar="SHARE", help="Share of the rows on which models are trained.")
     ] = "0.6",
@@ -45,10 +45,9 @@ def estimate(
     no_shuffle: Annotated[
         bool, typer.Option("--no-shuffle", help="Leave out the check with y shuffled.")
     ] = False,
-    unit: options.Unit = "nats",
+    unit: Unit = "nats",
     as_json: Json = False,
     quiet: Quiet = False,
-    debug: Debug = False,
 ) -> None:
     """Estimate the mutual information of your own data, with an interval, the ceiling and a check.
 
@@ -57,27 +56,15 @@ def estimate(
     """
     from mibench.api import datafiles
     from mibench.api import estimate as estimating
-    from mibench.grid import read
 
-    options.check(unit=unit)
-    prepared = estimating.prepare(
-        *datafiles.read(data, _names(x), _names(y)),
-        read("estimate", settings),
-        train=train,
-        validation=validation,
-        shuffle=not no_shuffle,
-    )
-    say(prepared.plan.device_message)
-    packs = prepared.packs()
-    with progress(title_of(packs), sum(pack.work for pack in packs), quiet) as report:
-        found = estimating.run(prepared, report)
+    check_unit(unit)
+    sides = datafiles.read(data, x and items(x), y and items(y))
+    grid = read("estimate", settings)
+    prepared = estimating.prepare(*sides, grid, train=train, validation=validation, shuffle=not no_shuffle)
+    found = estimating.run(prepared, observer(quiet))
     _show(found, unit, as_json)
     if found.table["failed"].any():
         raise typer.Exit(ANSWERED_NO)
-
-
-def _names(texts: list[str] | None) -> list[str] | None:
-    return None if texts is None else [name.strip() for text in texts for name in text.split(",")]
 
 
 def _show(found: Estimates, unit: str, as_json: bool) -> None:
@@ -87,17 +74,17 @@ def _show(found: Estimates, unit: str, as_json: bool) -> None:
 
     shown = in_unit(found.table, unit)
     if as_json:
-        content = {
-            "schema": SCHEMA,
-            "n": found.n,
-            "rows": found.rows,
-            "parts": found.parts,
-            "estimates": to_json(shown),
-            "runs": to_json(found.runs),
-            "warnings": found.warnings,
-        }
-        typer.echo(json.dumps(content, allow_nan=False))
+        show_json(
+            {
+                "schema": SCHEMA,
+                "n": found.n,
+                "rows": found.rows,
+                "parts": found.parts,
+                "estimates": to_json(shown),
+                "runs": to_json(found.runs),
+                "warnings": found.warnings,
+            }
+        )
         return
     show_table(table(shown, found.n, found.parts, unit))
-    for warning in found.warnings:
-        say(f"Warning: {warning}")
+    say(*(f"Warning: {warning}" for warning in found.warnings))

@@ -2,36 +2,69 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from mibench.commands.console import ANSWERED_NO, INTERRUPTED, progress, say
+from mibench.commands.console import ANSWERED_NO, INTERRUPTED, progress, say, show_json
+from mibench.commands.options import Running
 
 MOST_REASONS = 5
 """Why runs failed is said this many times at most; the records have all reasons."""
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from mibench.api.observer import Observer
     from mibench.api.plan import Plan
-    from mibench.api.run import Append
-    from mibench.engine.plan import Pack
-    from mibench.spec import RunSpec
-    from mibench.store.encoders import EncoderStore
     from mibench.store.record import Record
 
 
-def dry_run(planned: Plan, out: Path, rerun: str, as_json: bool) -> None:
+def observer(quiet: bool) -> Observer:
+    """Return what shows the progress of a run on stderr."""
+    from mibench.api.observer import Observer
+
+    return Observer(say, functools.partial(progress, quiet=quiet))
+
+
+def run_and_show(planned: Plan, running: Running, show: Callable[[pd.DataFrame], None]) -> None:
+    """Run what a store does not have of a grid, give all its records to `show`, and end with its failures.
+
+    With --dry-run only what it would take is shown.
+    """
+    from mibench.api.run import run_plan, select
+    from mibench.store.record import to_frame
+    from mibench.store.segments import Store
+
+    if running.dry_run:
+        _dry_run(planned, running)
+        return
+    try:
+        records = run_plan(planned, running.out, running.rerun, observer(running.quiet))
+    except KeyboardInterrupt:
+        left = select(planned, Store(running.out).load(), "never")
+        finished, count = len(planned.specs) - len(left), len(planned.specs)
+        say(f"Interrupted. {finished} of {count} runs are finished and kept in {running.out}.")
+        say("The same command goes on from there.")
+        raise typer.Exit(INTERRUPTED) from None
+    show(to_frame(records))
+    end_with_failures(records)
+
+
+def _dry_run(planned: Plan, running: Running) -> None:
     """Show what a grid would take, given what is finished in a store."""
-    from mibench.api.run import cost, select
+    from mibench.api.cost import cost
+    from mibench.api.run import select
     from mibench.store.encoders import EncoderStore
     from mibench.store.segments import Store
 
-    estimate = cost(planned, select(planned, Store(out).load(), rerun), EncoderStore(out))
-    if as_json:
-        typer.echo(json.dumps(estimate))
+    selected = select(planned, Store(running.out).load(), running.rerun)
+    estimate = cost(planned, selected, EncoderStore(running.out))
+    if running.as_json:
+        show_json(estimate)
         return
     typer.echo(planned.device_message)
     typer.echo(f"runs: {estimate['runs']} ({estimate['finished']} of the grid are not run)")
@@ -46,62 +79,9 @@ def dry_run(planned: Plan, out: Path, rerun: str, as_json: bool) -> None:
     )
 
 
-def run_grid(planned: Plan, out: Path, rerun: str, quiet: bool) -> list[Record]:
-    """Run what a store does not have of a grid, and return all records of the grid."""
-    from mibench.api.run import kept, select
-    from mibench.store.encoders import EncoderStore
-    from mibench.store.segments import Store
-
-    store = Store(out)
-    known = store.load()
-    selected = select(planned, known, rerun)
-    if not selected:
-        records = kept(planned, known)
-        if rerun == "failed":
-            say("No run of this grid failed before, so nothing is run.")
-        else:
-            say(f"{len(records)} of {len(planned.specs)} runs are finished in {out}, none is left to run.")
-        return records
-    with store.writer() as writer:
-        say(planned.device_message)
-        try:
-            return train(planned, selected, known, quiet, writer.append, EncoderStore(out))
-        except KeyboardInterrupt:
-            finished = len(planned.specs) - len(select(planned, store.load(), "never"))
-            say(f"Interrupted. {finished} of {len(planned.specs)} runs are finished and kept in {out}.")
-            say("The same command goes on from there.")
-            raise typer.Exit(INTERRUPTED) from None
-
-
-def train(
-    planned: Plan,
-    selected: Sequence[RunSpec],
-    known: Mapping[str, Record],
-    quiet: bool,
-    append: Append = lambda record, curve: None,
-    encoder_store: EncoderStore | None = None,
-) -> list[Record]:
-    """Train the encoders that runs need, then their models, each with a bar, and return all records."""
-    from mibench.api.encode import encode, encoder_failures, encoder_steps, missing_encoders
-    from mibench.api.run import execute
-
-    missing = missing_encoders(selected, encoder_store)
-    if encoder_steps(missing):
-        title = f"Training {sum(map(len, missing))} encoders"
-        with progress(title, encoder_steps(missing), quiet) as report:
-            pairs = encode(selected, planned.device, encoder_store, report)
-    else:
-        pairs = encode(selected, planned.device, encoder_store)
-    lost = encoder_failures(selected, pairs)
-    packs = planned.packs([spec for spec in selected if spec not in lost], pairs)
-    with progress(title_of(packs), sum(pack.work for pack in packs), quiet) as report:
-        return execute(planned, selected, known, append, report, pairs)
-
-
-def title_of(packs: Sequence[Pack]) -> str:
-    """Return what the progress bar of packs is called."""
-    trained = sum(len(pack.trainings) for pack in packs if pack.first.fit is not None)
-    return f"Training {trained} models" if trained else "Estimating, without training"
+def say_written(paths: Iterable[Path], out: Path) -> None:
+    """Say which files were written into a folder."""
+    say(f"Written to {out}: {', '.join(path.name for path in paths)}")
 
 
 def end_with_failures(records: list[Record]) -> None:

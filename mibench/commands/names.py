@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mibench.commands.console import Debug, Json, explained
+from mibench.commands.console import Json, show_json
+from mibench.commands.options import command
 from mibench.errors import UsageError, unknown
 
 if TYPE_CHECKING:
@@ -19,8 +19,9 @@ OWN = "mibench"
 KINDS_OF_MODEL = ("critics", "conditionals", "denoisers")
 
 
-@explained
+@command()
 def list_names(
+    *,
     kind: Annotated[
         str,
         typer.Argument(
@@ -29,10 +30,11 @@ def list_names(
         ),
     ],
     as_json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """List the estimators, tasks, encoders, models or protocols, those of plug-ins included."""
-    registries = {f"{name}s": registry for name, registry in _registries().items()}
+    from mibench.api.registries import REGISTRIES
+
+    registries = {f"{registry.kind}s": registry for registry in REGISTRIES.values()}
     known = [*registries, *KINDS_OF_MODEL]
     if kind not in known:
         raise unknown("kind", kind, known, f"It is one of: {', '.join(known)}.")
@@ -44,7 +46,7 @@ def list_names(
             {"name": e.name, "summary": e.summary, "origin": e.origin, "broken": broken.get(e.name)}
             for e in entries.values()
         ]
-        typer.echo(json.dumps(rows))
+        show_json(rows)
         return
     width = max(map(len, entries), default=0)
     for name, entry in entries.items():
@@ -61,36 +63,32 @@ def _is_of(entry: Entry, kind: str, broken: Collection[str]) -> bool:
     return entry.name not in broken and f"{entry.load().kind}s" == kind
 
 
-@explained
+@command()
 def describe(
+    *,
     name: Annotated[str, typer.Argument(help="An estimator, a task, an encoder, a model or a protocol.")],
     bibtex: Annotated[bool, typer.Option("--bibtex", help="Show the BibTeX entry alone.")] = False,
     as_json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Describe an estimator, task, encoder, model or protocol: formula, ceiling, options, reference."""
-    from mibench.registry import parse
+    from mibench.api.registries import that_know
+    from mibench.notation import parse
 
     bare, _ = parse(name, "estimator, task or model")
-    registries = _registries().values()
-    named = [registry for registry in registries if bare in registry.entries]
-    if not named:
-        known = [entry for registry in registries for entry in registry.entries]
-        raise unknown("name", bare, known, "'mibench list estimators' (tasks, encoders, models) shows all.")
-    facts = [_facts(registry, bare) for registry in _that_understand(named, name)]
+    facts = [_facts(registry, bare) for registry in that_know(name)]
     if bibtex:
         if "bibtex" not in facts[0]:
             raise UsageError(f"{bare!r} has no BibTeX entry.", "Estimators have one.")
         typer.echo(facts[0]["bibtex"])
     elif as_json:
-        typer.echo(json.dumps(facts[0] if len(facts) == 1 else facts))
+        show_json(facts[0] if len(facts) == 1 else facts)
     else:
         for each in facts:
             _show_facts(each)
 
 
 def _facts(registry: Registry[Any], name: str) -> dict[str, Any]:
-    from mibench.registry import describe_class
+    from mibench.options import describe_class
 
     facts = describe_class(registry.kind, name, registry.load(name))
     if registry.kind == "estimator":
@@ -98,20 +96,6 @@ def _facts(registry: Registry[Any], name: str) -> dict[str, Any]:
         trains = "nothing" if objective is None else f"a {objective.model}, by {objective.label}"
         facts = {"trains": trains, **facts}
     return facts
-
-
-def _that_understand(named: list[Registry[Any]], text: str) -> list[Registry[Any]]:
-    """Return the registries that know a name with its options: a task and an encoder are called cpc."""
-    found, errors = [], []
-    for registry in named:
-        try:
-            registry.choose(text)
-            found.append(registry)
-        except UsageError as error:
-            errors.append(error)
-    if not found:
-        raise errors[0]
-    return found
 
 
 def _show_facts(facts: dict[str, Any]) -> None:
@@ -125,28 +109,15 @@ def _show_facts(facts: dict[str, Any]) -> None:
         typer.echo(f"    {option['name']}={option['default']}: {option['help']}")
 
 
-@explained
-def info(as_json: Json = False, debug: Debug = False) -> None:
+@command()
+def info(as_json: Json = False) -> None:
     """Show versions, devices, threads and plug-ins."""
-    from mibench.api.run import environment
+    from mibench.api.environment import environment
 
     facts = environment()
     if as_json:
-        typer.echo(json.dumps(facts))
+        show_json(facts)
         return
     for key, value in facts.items():
         items = value if isinstance(value, list) else [value]
         typer.echo(f"{key + ':':<12} {', '.join(map(str, items)) or 'none'}")
-
-
-def _registries() -> dict[str, Registry[Any]]:
-    from mibench import encoders, estimators, models, tasks
-    from mibench.engine.protocols import registry as protocols
-
-    return {
-        "estimator": estimators.registry,
-        "task": tasks.registry,
-        "encoder": encoders.registry,
-        "model": models.registry,
-        "protocol": protocols,
-    }

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from mibench.commands import options
-from mibench.commands.console import Debug, explained, say
+from mibench.commands.console import say
+from mibench.commands.options import Unit, command
 
 
-@explained
+@command()
 def report(
     stores: Annotated[
         list[Path], typer.Argument(metavar="STORE", help="Folders of results that mibench run wrote.")
@@ -29,8 +29,7 @@ def report(
         str | None,
         typer.Option(metavar="NAME", help="html, md or tex. [default: as --out ends, else html]"),
     ] = None,
-    unit: options.Unit = "nats",
-    debug: Debug = False,
+    unit: Unit = "nats",
 ) -> None:
     """Write a report: what was run, figures, tables, the error split, methods with citations, BibTeX.
 

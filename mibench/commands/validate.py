@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mibench.commands.console import ANSWERED_NO, Debug, Json, explained, say
+from mibench.commands.console import ANSWERED_NO, Json, say, show_json
+from mibench.commands.options import command
 
 if TYPE_CHECKING:
     from mibench.testing.conformance import Conformance
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 
 
-@explained
+@command()
 def validate(
     names: Annotated[
         list[str] | None,
@@ -30,7 +30,6 @@ def validate(
         bool, typer.Option("--all", help="Validate everything that is registered.")
     ] = False,
     as_json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Test that a class does what it promises: bound, ceiling, invariances, gradient, exact values, shapes.
 
@@ -48,8 +47,7 @@ def validate(
             _show(found[-1])
     broken = [f"{one.kind} {one.name}" for one in found if not one.fine]
     if as_json:
-        content = {"schema": SCHEMA, "fine": not broken, "validated": [_to_json(one) for one in found]}
-        typer.echo(json.dumps(content))
+        show_json({"schema": SCHEMA, "fine": not broken, "validated": [_to_json(one) for one in found]})
     count = sum(len(one.results) for one in found)
     if broken:
         say(f"Not as promised: {', '.join(broken)}.")

@@ -14,7 +14,7 @@ from torch import Tensor
 from mibench.batch import Dims
 from mibench.errors import UsageError
 from mibench.geometry import alignment, uniformity
-from mibench.registry import DIGEST_SHOWN, Value, option
+from mibench.options import DIGEST_SHOWN, Value, option
 from mibench.tasks.base import Task
 from mibench.tasks.images import LabelledImages, Part, load
 from mibench.tasks.pair import Draw, Encode, Pair, Pairwise, Truth

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, get_args, get_origin
 
 from mibench.errors import UsageError
-from mibench.registry import Option, Value, options_of
+from mibench.options import Option, Value, options_of
 from mibench.testing.conformance import Broken, expect
 
 NUMBERS = (1, 2, 3, 0.5, 0.1, 4, 8)

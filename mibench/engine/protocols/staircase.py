@@ -20,7 +20,8 @@ from mibench.engine.plan import Pack, at_level
 from mibench.engine.protocols.base import Protocol
 from mibench.engine.read import Reader, Readers, Readout, exact_readings, failure, standard_error
 from mibench.errors import UsageError
-from mibench.registry import Choice, option, real_number
+from mibench.options import option, real_number
+from mibench.registry import Choice
 from mibench.spec import RunSpec
 
 STEPS_A_LEVEL = 4000
