@@ -18,7 +18,7 @@ import inspect
 import pkgutil
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -135,7 +135,8 @@ class Registry(Generic[T]):
         Where a plug-in's name is taken, by one of the project's own or by another plug-in, it is
         `package/name`.
         """
-        found = {entry.name: entry for entry in self._own()}
+        own = [entry for path, module, family in self._files() for entry in self._read(path, module, family)]
+        found = {entry.name: entry for entry in own}
         points = self._points()
         several = Counter(point.name for point in points)
         for point in points:
@@ -285,38 +286,74 @@ class Registry(Generic[T]):
         found = entry_points(group=self._group) if self._group else ()
         return list({(_package(point), point.name): point for point in found}.values())
 
-    def _own(self) -> Iterator[Entry]:
-        """Yield the classes in the registry's folder that have a name.
+    def _files(self) -> Iterator[tuple[Path, str, str]]:
+        """Yield each source file with its module and its folder below the registry's own.
 
-        They are in the order of their files' names, not of folders, so that moving one changes no order.
+        They are in the order of their names, not of their folders, so that moving one changes no order.
         """
         spec = importlib.util.find_spec(self._source)
-        folder = Path(spec.origin if spec and spec.origin else "").parent
-        for path in sorted(folder.rglob("*.py"), key=lambda path: (path.stem, path)):
-            parts = path.relative_to(folder).with_suffix("").parts
-            module = ".".join((self._source, *parts)).removesuffix(".__init__")
-            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-                if isinstance(node, ast.ClassDef) and (named := _name_of(node)) is not None:
-                    summary = (ast.get_docstring(node) or "").partition("\n")[0]
-                    name, reason = named
-                    family = "/".join(parts[:-1])
-                    yield Entry(name, module, node.name, summary, OWN, self.kind, family, reason)
+        origin = Path(spec.origin if spec and spec.origin else "")
+        if origin.name != "__init__.py":
+            yield origin, self._source, ""
+            return
+        for path in sorted(origin.parent.rglob("*.py"), key=lambda path: (path.stem, path)):
+            parts = path.relative_to(origin.parent).with_suffix("").parts
+            below = parts[:-1] if path.name == "__init__.py" else parts
+            yield path, ".".join((self._source, *below)), "/".join(parts[:-1])
+
+    def _read(self, path: Path, module: str, family: str) -> Iterator[Entry]:
+        """Yield the classes of a file that have a name."""
+        tree = ast.parse(path.read_text("utf-8"))
+        texts = {
+            target.id: node.value.value
+            for node in tree.body
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+            for target in node.targets
+            if isinstance(target, ast.Name) and isinstance(node.value.value, str)
+        }
+        for node in _classes(tree.body):
+            summary = (ast.get_docstring(node) or "").partition("\n")[0]
+            for value, reason in _names_of(node, texts):
+                yield Entry(value, module, node.name, summary, OWN, self.kind, family, reason)
 
 
-def _name_of(node: ast.ClassDef) -> tuple[str, str] | None:
-    """Return the name that a class's body gives it, and why it cannot be used; None for a base class."""
+def _classes(body: Iterable[ast.stmt]) -> Iterator[ast.ClassDef]:
+    """Yield the classes of a module, those within `if` and `try` included."""
+    for node in body:
+        if isinstance(node, ast.ClassDef):
+            yield node
+        elif isinstance(node, ast.If | ast.Try):
+            yield from _classes(child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt))
+
+
+def _names_of(node: ast.ClassDef, texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the name that a class's body has, and why it cannot be used, if it cannot.
+
+    `texts` are the constants of the module by which the name can be given. A class without a name, such as a
+    base class, yields nothing.
+    """
     for statement in node.body:
         match statement:
-            case ast.Assign(targets=[ast.Name(id="name")], value=ast.Constant(value=str(name))):
-                return name, ""
-            case ast.AnnAssign(target=ast.Name(id="name"), value=ast.Constant(value=str(name))):
-                if "ClassVar" in ast.unparse(statement.annotation):
-                    return name, ""
-                reason = f"the name of class {node.name} is an option of it: write name: ClassVar[str]"
-                return node.name, reason
-            case ast.Assign() | ast.AnnAssign() if re.match(r"(\w+ = )*name\b.* = ", ast.unparse(statement)):
-                return node.name, f"the name of class {node.name} is not a string literal"
-    return None
+            case ast.Assign(targets=targets, value=value):
+                if not any(isinstance(target, ast.Name) and target.id == "name" for target in targets):
+                    continue
+                is_option = False
+            case ast.AnnAssign(target=ast.Name(id="name"), annotation=annotation, value=ast.expr() as value):
+                is_option = not re.search(r"\b(ClassVar|Final)\b", ast.unparse(annotation))
+            case _:
+                continue
+        match value:
+            case _ if is_option:
+                yield (
+                    node.name,
+                    f"the name of class {node.name} is an option of it: write name: ClassVar[str]",
+                )
+            case ast.Constant(value=str(name)):
+                yield name, ""
+            case ast.Name(id=constant) if constant in texts:
+                yield texts[constant], ""
+            case _:
+                yield node.name, f"the name of class {node.name} is not a string literal"
 
 
 def _reason(error: BaseException | None) -> str:
