@@ -14,7 +14,7 @@ import torch
 
 import mibench
 from mibench import process
-from mibench.api import run
+from mibench.api import cost as costs
 from mibench.errors import SlowWarning
 from mibench.process import SPIN_COUNT, WAITING, warn_of_waiting
 from mibench.store.encoders import EncoderStore
@@ -103,7 +103,7 @@ def test_where_nothing_is_slow_nothing_is_said(late, monkeypatch, shares, thread
 
 
 def cost(planned):
-    return run.cost(planned, planned.specs, EncoderStore("nowhere"))
+    return costs.cost(planned, planned.specs, EncoderStore("nowhere"))
 
 
 def settings():
