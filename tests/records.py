@@ -69,8 +69,11 @@ UNTRAINED = dict.fromkeys(("training", "objective", "critic", "steps", "lr", "sc
 def record(key="k", **changes):
     values = {**dict.fromkeys(FIELDS), **VALUES, "key": key, "training": key, **changes}
     truth = dict.fromkeys(("true_mi_low_nats", "true_mi_high_nats"), values["true_mi_nats"])
+    exact = {f"exact{end}": values[f"oracle{end}"] for end in ("_nats", "_se_nats")}
     chosen = {"choices": {kind: choice(values[kind]) for kind in KINDS}}
-    return Record(**values | {name: value for name, value in (truth | chosen).items() if name not in changes})
+    return Record(
+        **values | {name: value for name, value in (truth | exact | chosen).items() if name not in changes}
+    )
 
 
 def choice(label):

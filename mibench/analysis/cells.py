@@ -75,17 +75,19 @@ def summarise(records: pd.DataFrame) -> pd.DataFrame:
       batches alone);
     * `std_nats`, `rmse_nats`: standard deviation across seeds, root mean square distance of each run from its
       own interval, each with its standard error by the jackknife over seeds (`std_se_nats`, `rmse_se_nats`);
-    * `oracle_nats`; `bound_gap_nats` = oracle - true MI: the error at the exact density ratio, which no model
-      can undo at this n where `oracle_is_best`;
-    * `critic_gap_nats` = estimate - oracle: this model and its training; `_se_nats` for both. Where the
-      density ratio is not known there is no oracle, and neither gap;
+    * `exact_nats`, what is read at the exact density ratio, and `oracle_nats`, the same on the batches that
+      the model was read on; `bound_gap_nats` = exact - true MI: the error at the exact density ratio, which
+      no model can undo at this n where `oracle_is_best`;
+    * `critic_gap_nats` = estimate - oracle: this model and its training;
+    * `sampling_nats` = oracle - exact: the batches that were read. `_se_nats` for all three; where the
+      density ratio is not known there are none of them;
     * `log_ratio_rmse_nats`, `log_partition_nats`, with their standard errors.
 
     Over all runs whose encoder did not fail: `alignment`, `uniformity`, `effective_rank`, `probe_accuracy`,
     what the encoder itself reads, `encoder_nats`, each with its standard error across seeds, and the most
     that it can read, `encoder_ceiling_nats`.
 
-    Bias = bound gap + critic gap, exactly, where the truth is.
+    Bias = bound gap + critic gap + sampling, exactly, where the truth is.
     """
     groups = records.groupby(CELL, sort=False, dropna=False)
     rows = [{**dict(zip(CELL, cell, strict=True)), **_cell(group)} for cell, group in groups]
@@ -136,10 +138,13 @@ _COLUMNS = [
     "rmse_nats",
     "rmse_se_nats",
     "oracle_nats",
+    "exact_nats",
     "bound_gap_nats",
     "bound_gap_se_nats",
     "critic_gap_nats",
     "critic_gap_se_nats",
+    "sampling_nats",
+    "sampling_se_nats",
     *(name for column in (*RATIO, *REPRESENTATION) for name in (column, error_name(column))),
     "encoder_ceiling_nats",
     "failed",
@@ -182,21 +187,25 @@ def _cell(group: pd.DataFrame) -> dict[str, object]:
 
 
 def _split(finished: pd.DataFrame) -> dict[str, float]:
-    """Return the oracle and both gaps, over the runs whose density ratio and truth are known."""
+    """Return the oracle and the parts of the error, over the runs whose density ratio and truth are known."""
     known = finished.dropna(subset=["oracle_nats"])
     truth = known["true_mi_low_nats"].where(known["true_mi_low_nats"] == known["true_mi_high_nats"])
-    oracle, _ = _mean_and_error(known["oracle_nats"], known["oracle_se_nats"])
-    bound, bound_se = _mean_and_error(_less(known["oracle_nats"], truth), known["oracle_se_nats"])
+    exact, oracle = known["exact_nats"], known["oracle_nats"]
+    bound, bound_se = _mean_and_error(_less(exact, truth), known["exact_se_nats"])
     if truth.nunique(dropna=False) == 1:
-        # Bit-compatible with schema 2: mean(oracle) - truth, not the mean of differences.
-        bound = oracle - float(truth.iloc[0])
-    gap, gap_se = _mean_and_error(known["estimate_nats"] - known["oracle_nats"], known["critic_gap_se_nats"])
+        # Bit-compatible with schema 2: mean(exact) - truth, not the mean of differences.
+        bound = _mean(exact) - float(truth.iloc[0])
+    gap, gap_se = _mean_and_error(known["estimate_nats"] - oracle, known["critic_gap_se_nats"])
+    sampling, sampling_se = _mean_and_error(oracle - exact, known["oracle_se_nats"].where(oracle != exact, 0))
     return {
-        "oracle_nats": oracle,
+        "oracle_nats": _mean(oracle),
+        "exact_nats": _mean(exact),
         "bound_gap_nats": bound,
         "bound_gap_se_nats": bound_se,
         "critic_gap_nats": gap,
         "critic_gap_se_nats": gap_se,
+        "sampling_nats": sampling,
+        "sampling_se_nats": sampling_se,
     }
 
 

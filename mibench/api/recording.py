@@ -59,6 +59,12 @@ def record_of(outcome: Outcome, planned: Plan, pairs: TaskPairs) -> Record:
             "truth": truth.how,
             "truth_confidence": truth.confidence,
         }
+        if (
+            estimator.unbiased_at_exact_ratio
+            and truth.value is not None
+            and values["oracle_nats"] is not None
+        ):
+            values |= {"exact_nats": truth.value, "exact_se_nats": 0.0}
     return Record(**values)
 
 

@@ -22,6 +22,7 @@ from mibench.engine.data import stack_runs
 from mibench.engine.device import matmul_precision
 from mibench.engine.loop import Trainer, train
 from mibench.geometry import direction_spread, effective_rank
+from mibench.limits import ABSURD_NATS
 from mibench.registry import Choice
 from mibench.seeding import stream
 from mibench.spec import EncoderSpec, RunSpec
@@ -37,9 +38,6 @@ TIMED_STEPS = 3
 
 EVALUATED_ROWS = 2048
 """Representations are evaluated on this many rows."""
-
-ABSURD_NATS = -1000.0
-"""An own estimate below this is a failure."""
 
 COLLAPSED = 0.01
 """Representations whose directions spread less than this are one (1 is spread to all sides, 0 is a point)."""

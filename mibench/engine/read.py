@@ -16,6 +16,7 @@ from mibench.engine.data import Batches, Chunk, evaluation_chunks, known, stacke
 from mibench.engine.fit import Fitted
 from mibench.engine.plan import Pack
 from mibench.estimators.base import Estimator
+from mibench.limits import ABSURD_NATS, WORSE_SHARE, WORSE_THAN_NOTHING_NATS, too_high
 from mibench.registry import Choice
 from mibench.scores import log_mean_exp_negatives, positives
 from mibench.spec import RunSpec
@@ -31,21 +32,14 @@ MOST_ROWS = 2**16
 
 COLLAPSE_BATCHES = 2
 
-WORSE_THAN_NOTHING_NATS = -10.0
-WORSE_SHARE = 0.1
-"""A critic that ignores its input reads about 0. More than a tenth of the batches below -10 is a failure:
-even NWJ's heavy tail, where E_Q[exp(f - 1)] = 1, has a batch mean above 11 with probability below 1/11."""
-
-ABSURD_NATS = -1000.0
-"""A mean below this is a failure, however few batches make it so."""
-
 
 @dataclass(frozen=True)
 class Readout:
     """What one run read on unseen data, in nats; `message` says why it does not count, or is empty.
 
     `estimate_se` and `oracle_se` are standard errors over the `batches`, and `critic_gap_se` that of the
-    difference batch by batch, which the shared data make smaller; of a single batch they are NaN.
+    difference batch by batch, which the shared data make smaller; of a single batch they are NaN. `exact` is
+    the oracle's value over as many batches as its own variance asks for.
     `batch_std` is the standard deviation of a single batch's value. Where the exact value is unknown the
     oracle is NaN.
 
@@ -61,6 +55,8 @@ class Readout:
     oracle_se: float
     critic_gap_se: float
     message: str
+    exact: float = math.nan
+    exact_se: float = math.nan
     log_ratio_rmse: float | None = None
     log_partition: float | None = None
     train: float | None = None
@@ -148,7 +144,8 @@ def exact_readings(
 
     `chunks` are batches of the run, x (batches, n, dim_x) and y; the first `counts` are read.
     """
-    left = {spec.estimator: math.inf for spec in pack.trainings[place]} | dict(counts or {})
+    everything = {spec.estimator: math.inf for spec in pack.trainings[place]}
+    left: dict[Choice, float] = everything if counts is None else dict(counts)
     values: dict[Choice, list[Tensor]] = {choice: [] for choice in left}
     pair = _remembering(pack.pairs[place])
     for x, y in chunks:
@@ -207,11 +204,15 @@ def read_out(pack: Pack, fitted: Fitted, device: torch.device) -> dict[RunSpec, 
             break
         counts, values = more, reading.first(more)
     exact = _exact_values(pack, counts, on_cuda=device.type == "cuda")
+    precise = _precise_exact_values(pack, exact, on_cuda=device.type == "cuda")
     return {
         spec: summarise(
+            pack.estimators[spec.estimator],
+            pack.first.n,
             values[spec.estimator, place],
             exact.get((spec.estimator, place)),
             pilot.collapsed[place],
+            precise.get((spec.estimator, place)),
             **pilot.accuracies.get(place, {}),
         )
         for place, training in enumerate(pack.trainings)
@@ -334,6 +335,8 @@ def _exact_values(pack: Pack, counts: Mapping[Reader, int], on_cuda: bool) -> di
 
     def of_run(place: int) -> dict[Reader, Tensor]:
         own = {choice: count for (choice, there), count in counts.items() if there == place}
+        if not own:
+            return {}
         chunks = evaluation_chunks(pack, place, "readout", max(own.values()))
         return exact_readings(pack, place, chunks, own)
 
@@ -342,14 +345,40 @@ def _exact_values(pack: Pack, counts: Mapping[Reader, int], on_cuda: bool) -> di
         return {reader: v for part in apply(of_run, range(len(pack.trainings))) for reader, v in part.items()}
 
 
-def summarise(values: Tensor, exact: Tensor | None, collapsed: bool, **more: Any) -> Readout:  # noqa: ANN401
+def _precise_exact_values(pack: Pack, exact: Mapping[Reader, Tensor], on_cuda: bool) -> dict[Reader, Tensor]:
+    """Return exact values on more batches, of readers for which those that the model was read on are too few.
+
+    Where the expectation is known, none are needed.
+    """
+    more = {
+        (choice, place): _enough(pack, values)
+        for (choice, place), values in exact.items()
+        if not pack.estimators[choice].unbiased_at_exact_ratio
+        and values.isfinite().all()
+        and not _precise(values)
+        and _enough(pack, values) > len(values)
+    }
+    return _exact_values(pack, more, on_cuda) if more else {}
+
+
+def summarise(
+    estimator: Estimator,
+    n: int,
+    values: Tensor,
+    exact: Tensor | None,
+    collapsed: bool,
+    precise: Tensor | None = None,
+    **more: Any,  # noqa: ANN401
+) -> Readout:
     """Return the readout of a run's values on batches, and of the exact ones on the same; `more` is kept.
 
+    `precise` are the exact values on more batches, those of `exact` among them, where these are too few.
     Where the exact value is infinite, as Donsker and Varadhan's is if no noise could be data, there is no
     oracle.
     """
     if exact is not None and exact.isposinf().any():
-        exact = None
+        exact = precise = None
+    judged = exact if precise is None else precise
     return Readout(
         estimate=values.mean().item(),
         estimate_se=standard_error(values),
@@ -358,13 +387,17 @@ def summarise(values: Tensor, exact: Tensor | None, collapsed: bool, **more: Any
         oracle=math.nan if exact is None else exact.mean().item(),
         oracle_se=math.nan if exact is None else standard_error(exact),
         critic_gap_se=math.nan if exact is None else standard_error(values - exact),
-        message=failure(values, exact, collapsed),
+        message=failure(estimator, n, values, exact, collapsed),
+        exact=math.nan if judged is None else judged.mean().item(),
+        exact_se=math.nan if judged is None else standard_error(judged),
         **more,
     )
 
 
-def failure(values: Tensor, exact: Tensor | None, collapsed: bool) -> str:
-    """Return why an estimate does not count, or nothing."""
+def failure(
+    estimator: Estimator, n: int, values: Tensor, exact: Tensor | None, collapsed: bool = False
+) -> str:
+    """Return why an estimate from batches of n does not count, or nothing."""
     if exact is not None and not exact.isfinite().all():
         return "the value at the exact density ratio is not finite in float64"
     if not values.isfinite().all():
@@ -374,6 +407,9 @@ def failure(values: Tensor, exact: Tensor | None, collapsed: bool) -> str:
     worse = (values < WORSE_THAN_NOTHING_NATS).double().mean().item()
     if worse > WORSE_SHARE:
         return f"the estimate is below {WORSE_THAN_NOTHING_NATS:g} nats in {worse:.0%} of the batches"
-    if values.mean() < ABSURD_NATS:
-        return f"the estimate's mean is {values.mean().item():.3g} nats"
-    return ""
+    mean = values.mean().item()
+    if mean < ABSURD_NATS:
+        return f"the estimate's mean is {mean:.3g} nats"
+    if estimator.objective is None or estimator.bound.side == "upper":
+        return ""
+    return too_high(mean, None if exact is None else exact.mean().item(), n)

@@ -39,6 +39,7 @@ class Estimator(ABC):
         direction: on which side of I(X;Y) the estimate lies, in words.
         bound: the same, for programs.
         oracle_is_best: no model can do better, in expectation, than the exact density ratio.
+        unbiased_at_exact_ratio: at the exact density ratio its expectation is I(X;Y), at every n.
         ceiling_formula: the largest value that the estimate can have, in words.
         reference: authors, year and arXiv number.
         bibtex: the same for a paper.
@@ -51,6 +52,7 @@ class Estimator(ABC):
     direction: ClassVar[str]
     bound: ClassVar[Bound] = Bound()
     oracle_is_best: ClassVar[bool] = False
+    unbiased_at_exact_ratio: ClassVar[bool] = False
     ceiling_formula: ClassVar[str] = "none"
     reference: ClassVar[str]
     bibtex: ClassVar[str]

@@ -14,7 +14,9 @@ from typing import Any, get_args, get_type_hints
 
 import pandas as pd
 
-SCHEMA = 4
+from mibench.limits import too_high
+
+SCHEMA = 5
 """Raised when a record's fields change; older ones are upgraded on reading, newer ones refused."""
 
 NO_ENCODER = "none"
@@ -29,8 +31,9 @@ class Record:
     the representation lies between `true_mi_low_nats` and `true_mi_high_nats`; without one both are the
     task's.
 
-    The error of a run splits into `oracle - true_mi` (the estimator itself at this n, at the exact density
-    ratio) and `estimate - oracle` (this model and its training), each with a sampling error.
+    The error of a run splits into `exact - true_mi` (the estimator itself at this n, at the exact density
+    ratio), `estimate - oracle` (this model and its training) and `oracle - exact` (the batches that were
+    read).
 
     Attributes:
         key: sha256 of the run's identity.
@@ -50,11 +53,15 @@ class Record:
         batch_std_nats: standard deviation of a single batch's value; `batches` of them were read.
         oracle_nats, oracle_se_nats: the same reading of the same batches at the exact density ratio; None
             where that is not known.
+        exact_nats, exact_se_nats: what the estimator reads at the exact density ratio, in expectation: the
+            truth, with an error of 0, where the estimator is unbiased there; else the mean over as many
+            batches as its own variance asks for.
         log_ratio_rmse_nats: root mean square error of the learned log density ratio on joint samples, and
             `log_partition_nats` the log of E_Q of the learned ratio, 0 where it is normalised (Z = 1).
         alignment, uniformity, effective_rank, probe_accuracy: of the representation, on data that its encoder
-            has not seen; `encoder_nats` is what the recipe itself reads there, and `encoder_ceiling_nats` the
-            most that it can read.
+            has not seen; `probe_nats` is the information of a linear probe's predictions, the least that the
+            representation has, `encoder_nats` what the recipe itself reads there, and `encoder_ceiling_nats`
+            the most that it can read.
         critic_gap_se_nats: standard error of estimate - oracle, from the differences batch by batch.
         train_nats, validation_nats: the estimate on those parts of the data set, and `best_step` the step at
             which the model stood that was read, under the protocol `samples`.
@@ -97,6 +104,8 @@ class Record:
     batches: int | None
     oracle_nats: float | None
     oracle_se_nats: float | None
+    exact_nats: float | None
+    exact_se_nats: float | None
     critic_gap_se_nats: float | None
     log_ratio_rmse_nats: float | None
     log_partition_nats: float | None
@@ -104,6 +113,7 @@ class Record:
     uniformity: float | None
     effective_rank: float | None
     probe_accuracy: float | None
+    probe_nats: float | None
     encoder_nats: float | None
     encoder_ceiling_nats: float | None
     train_nats: float | None
@@ -243,7 +253,29 @@ def _from_schema_3(values: dict[str, Any]) -> dict[str, Any]:
     return values | dict.fromkeys(_SINCE_SCHEMA_4) | {"choices": choices}
 
 
-_UPGRADES = {1: _from_schema_1, 2: _from_schema_2, 3: _from_schema_3}
+_UNBIASED_IN_SCHEMA_4 = ("nwj", "js", "tuba", "nce", "ba", "doe")
+
+
+def _from_schema_4(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a record of the time when values at the exact ratio were all sampled, and none was too high."""
+    exact = {"exact_nats": values.get("oracle_nats"), "exact_se_nats": values.get("oracle_se_nats")}
+    ends = values.get("true_mi_low_nats"), values.get("true_mi_high_nats")
+    is_unbiased = values["choices"]["estimator"]["name"] in _UNBIASED_IN_SCHEMA_4
+    if is_unbiased and exact["exact_nats"] is not None and ends[0] == ends[1]:
+        exact = {"exact_nats": ends[0], "exact_se_nats": 0.0}
+    probe = ends[0] if values.get("probe_accuracy") is not None else None
+    return values | exact | {"probe_nats": probe} | _judged_now(values)
+
+
+def _judged_now(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return the status of a finished run that reads more than it rightly can, as it is judged today."""
+    if values.get("status") != "ok" or values.get("critic") is None or values.get("bound") == "upper":
+        return {}
+    message = too_high(values["estimate_nats"], values["oracle_nats"], values["n"])
+    return {"status": "diverged", "message": message} if message else {}
+
+
+_UPGRADES = {1: _from_schema_1, 2: _from_schema_2, 3: _from_schema_3, 4: _from_schema_4}
 
 
 @cache

@@ -7,10 +7,15 @@ import torch
 from grids import CPU, outcomes, pack_of, specs
 from plugins import ExactCritic, FirstNumber, RowCount
 
+import mibench
 from mibench import estimators, models
+from mibench.batch import Batch
 from mibench.engine import read
-from mibench.engine.data import evaluation_chunks
+from mibench.engine.data import evaluation_chunks, known
 from mibench.engine.fit import fit
+from mibench.estimators.scores.nwj import NWJ
+from mibench.limits import most
+from mibench.seeding import stream
 from mibench.tasks import get as task_of
 
 
@@ -61,6 +66,37 @@ def test_oracle_is_the_exact_critic_on_the_very_same_batches():
         assert torch.cat(values).mean().item() == pytest.approx(readout.oracle, abs=1e-9)
 
 
+UNBIASED = [name for name in estimators.registry.entries if estimators.get(name).unbiased_at_exact_ratio]
+
+
+def test_the_estimators_that_are_unbiased_at_the_exact_ratio():
+    assert sorted(UNBIASED) == ["ba", "doe", "js", "nce", "nwj", "tuba"]
+
+
+@pytest.mark.parametrize("name", UNBIASED)
+@pytest.mark.parametrize("n", [2, 16])
+def test_what_is_unbiased_at_the_exact_ratio_reads_the_truth_at_every_n(name, n):
+    pair, estimator = task_of("gaussian", dim=2, mi=1.0).pair(), estimators.get(name)
+    x, y = (side.view(-1, n, 2) for side in pair.draw(2**14 * n, stream("unbiased", n), torch.float64))
+    batch = Batch(x, y, known=known([pair], torch.device("cpu")))
+    values = estimator.read(estimator.exact(pair, batch), batch)
+    assert abs(values.mean().item() - 1.0) < 4 * read.standard_error(values)
+
+
+def test_the_value_at_the_exact_ratio_is_written_where_it_is_known_and_sampled_enough_elsewhere():
+    frame = mibench.run("nwj,dv", dim=5, mi=6, n=16, seeds=1, steps=2)
+    nwj, dv = frame[frame["estimator"] == "nwj"].iloc[0], frame[frame["estimator"] == "dv"].iloc[0]
+    assert (nwj["exact_nats"], nwj["exact_se_nats"]) == (6.0, 0.0)
+    assert nwj["oracle_nats"] != 6.0
+    # The critic hardly varies after two steps, and the exact ratio does.
+    assert dv["exact_se_nats"] < dv["oracle_se_nats"]
+    assert dv["exact_se_nats"] <= 2 * read.TARGET_SE_NATS
+    cells = mibench.summarise(frame).set_index("estimator")
+    assert cells.loc["nwj", "bound_gap_nats"] == cells.loc["nwj", "bound_gap_se_nats"] == 0.0
+    parts = cells["bound_gap_nats"] + cells["critic_gap_nats"] + cells["sampling_nats"]
+    assert parts.to_numpy() == pytest.approx(cells["bias_nats"].to_numpy(), abs=1e-12)
+
+
 @pytest.mark.parametrize("name", ["infonce", "nce", "js", "smile", "mine"])
 def test_the_exact_critic_itself_has_no_critic_gap(name, register):
     register(models.registry, ExactCritic)
@@ -91,10 +127,14 @@ def test_batches_of_a_run_do_not_depend_on_how_many_are_read():
         ([-50.0, -60.0] + 8 * [3.0], 10 * [1.0], False, "below"),
         ([-50.0] + 9 * [2.0], 10 * [1.0], False, ""),
         ([-5e4] + 9 * [2.0], 10 * [1.0], False, "mean"),
+        ([369_400.0, 2.0], [10.0, 10.0], False, "more than 30 cannot be right"),
+        (2 * [most(10.0, 64) - 0.01], [10.0, 10.0], False, ""),
+        (2 * [most(10.0, 64) + 0.01], [10.0, 10.0], False, "cannot be right"),
+        (2 * [most(None, 64) + 0.01], [0.0, 0.0], False, "cannot be right"),
     ],
 )
 def test_what_does_not_count(values, oracle, constant, word):
-    message = read.summarise(torch.tensor(values), torch.tensor(oracle), constant).message
+    message = read.summarise(NWJ(), 64, torch.tensor(values), torch.tensor(oracle), constant).message
     assert word in message
     assert bool(word) == bool(message)
 

@@ -62,6 +62,38 @@ def test_names_and_options_of_schema_3_come_from_labels_and_the_defaults_of_its_
     assert {r.bound for r in records} == {r.oracle_is_best for r in records} == {None}
 
 
+def test_schema_4_sampled_what_is_known_at_the_exact_ratio(tmp_path):
+    records = loaded(4, tmp_path)
+    own = [record for record in records if record.encoder == "none"]
+    for record in own:
+        if record.estimator == "nwj":
+            assert (record.exact_nats, record.exact_se_nats) == (record.true_mi_nats, 0.0)
+            assert record.oracle_nats != record.exact_nats
+        else:
+            assert (record.exact_nats, record.exact_se_nats) == (record.oracle_nats, record.oracle_se_nats)
+    probed = [record for record in records if record.task == "digits"]
+    assert [record.probe_nats for record in probed] == [record.true_mi_low_nats for record in probed]
+    assert {record.probe_nats for record in own} == {None}
+
+
+@pytest.mark.parametrize(
+    ("estimator", "n", "estimate", "status"),
+    [
+        ("nwj", 8, 369_400.0, "diverged"),
+        ("nwj", 8, 18.0, "ok"),  # twice log 64, and 10
+        ("nwj", 8, 18.5, "diverged"),
+        ("club", 8, 369_400.0, "ok"),  # an upper bound
+        ("ksg", 8, 369_400.0, "ok"),  # not trained
+    ],
+)
+def test_schema_4_knew_no_estimate_that_is_too_high(estimator, n, estimate, status):
+    lines = map(json.loads, (GOLDEN / "schema_4.jsonl").read_text().splitlines())
+    values = next(values for values in lines if values["estimator"] == estimator)
+    record = from_line(json.dumps(values | {"n": n, "estimate_nats": estimate}))
+    assert record.status == status
+    assert ("cannot be right" in record.message) == (status == "diverged")
+
+
 @pytest.mark.parametrize("label", ["nce[k=4", "nce[[k]]", "", "[]", "a[data=x,y/m[1].npz]", "<b>[=]"])
 def test_labels_that_nobody_could_have_typed_are_read_all_the_same(label):
     values = json.loads((GOLDEN / "schema_3.jsonl").read_text().splitlines()[0])

@@ -108,7 +108,9 @@ class Samples(Protocol):
         x, y = (torch.stack(side).to(device, pack.dtype) for side in zip(*runs, strict=True))
         values = readings(pack, fitted, Batches(pack, "samples", device).of(x[:, None], y[:, None]))
         return fitted, {
-            spec: summarise(values[spec.estimator, place], None, collapsed=False)
+            spec: summarise(
+                pack.estimators[spec.estimator], spec.n, values[spec.estimator, place], None, collapsed=False
+            )
             for place, specs in enumerate(pack.trainings)
             for spec in specs
         }
@@ -136,6 +138,8 @@ class Samples(Protocol):
                 reader = (spec.estimator, place)
                 fitting, selecting, unseen = (_settled(values[reader], step) for values in read)
                 readouts[spec] = summarise(
+                    pack.estimators[spec.estimator],
+                    spec.n,
                     unseen,
                     exact.get(reader),
                     collapsed[place] and step > 0,

@@ -20,6 +20,7 @@ from mibench.engine.plan import Pack, at_level
 from mibench.engine.protocols.base import Protocol
 from mibench.engine.read import Reader, Readers, Readout, exact_readings, failure, standard_error
 from mibench.errors import UsageError
+from mibench.estimators.base import Estimator
 from mibench.options import option, real_number
 from mibench.registry import Choice
 from mibench.spec import RunSpec
@@ -103,7 +104,8 @@ class Staircase(Protocol):
                 exact = self._exact(pack, specs, steps)
                 for spec in specs:
                     curve = whole[spec.estimator, place]
-                    readouts[spec] = self._readout(curve, own, exact.get(spec.estimator))
+                    estimator = pack.estimators[spec.estimator]
+                    readouts[spec] = self._readout(estimator, spec.n, curve, own, exact.get(spec.estimator))
         return fitted, readouts
 
     def _exact(self, pack: Pack, specs: list[RunSpec], steps: int) -> dict[Choice, Tensor]:
@@ -117,7 +119,9 @@ class Staircase(Protocol):
     def _tail_steps(self, steps: int) -> int:
         return max(2, round(self.tail * steps))
 
-    def _readout(self, curve: Tensor, level: slice, exact: Tensor | None) -> Readout:
+    def _readout(
+        self, estimator: Estimator, n: int, curve: Tensor, level: slice, exact: Tensor | None
+    ) -> Readout:
         """Return the readout of one level of a curve, given the exact values on the batches of its tail."""
         tail = self._tail_steps(level.stop - level.start)
         # Smoothed as a whole: a level begins where the one before it ended, as in the papers' figures.
@@ -125,9 +129,7 @@ class Staircase(Protocol):
         values, raw = smoothed[level][-tail:], curve[level][-tail:]
         # The raw values are checked: smoothing carries the last finite one over all that are not.
         finite = bool(curve[level].isfinite().all())
-        message = (
-            failure(values, exact, collapsed=False) if finite else "a training batch's value is not finite"
-        )
+        message = failure(estimator, n, values, exact) if finite else "a training batch's value is not finite"
         return Readout(
             estimate=values.mean().item(),
             estimate_se=_blocked_error(raw),
@@ -137,6 +139,8 @@ class Staircase(Protocol):
             oracle_se=math.nan if exact is None else standard_error(exact),
             critic_gap_se=math.nan if exact is None else _blocked_error(raw - exact),
             message=message,
+            exact=math.nan if exact is None else exact.mean().item(),
+            exact_se=math.nan if exact is None else standard_error(exact),
             curve=curve[level],
         )
 

@@ -40,6 +40,7 @@ class BA(FromDensity):
     direction: ClassVar[str] = "lower bound in expectation, for every q"
     bound: ClassVar[Bound] = Bound("lower", "in expectation")
     oracle_is_best: ClassVar[bool] = True
+    unbiased_at_exact_ratio: ClassVar[bool] = True
     reference: ClassVar[str] = "Barber, Agakov 2003, NeurIPS"
     bibtex: ClassVar[str] = """@inproceedings{barber2003im,
   title     = {The {IM} Algorithm: A Variational Approach to Information Maximization},

@@ -29,6 +29,7 @@ class DoE(FromDensity):
     name = "doe"
     formula: ClassVar[str] = "E_P[log q(y|x)] - E_P[log q(y)], both by maximum likelihood"
     direction: ClassVar[str] = "plug-in: no bound, either side of I"
+    unbiased_at_exact_ratio: ClassVar[bool] = True
     reference: ClassVar[str] = "McAllester, Stratos 2020, arXiv 1811.04251"
     bibtex: ClassVar[str] = """@inproceedings{mcallester2020formal,
   title     = {Formal Limitations on the Measurement of Mutual Information},

@@ -35,6 +35,7 @@ class JS(FromScores):
     direction: ClassVar[str] = "lower bound in expectation, with variance of order exp(2 I)"
     bound: ClassVar[Bound] = Bound("lower", "in expectation")
     oracle_is_best: ClassVar[bool] = True
+    unbiased_at_exact_ratio: ClassVar[bool] = True
     reference: ClassVar[str] = "Hjelm et al. 2019, arXiv 1808.06670; Poole et al. 2019, arXiv 1905.06922"
     bibtex: ClassVar[str] = """@inproceedings{hjelm2019learning,
   title     = {Learning Deep Representations by Mutual Information Estimation and Maximization},

@@ -80,6 +80,7 @@ class NCE(FromScores):
     name = "nce"
     formula: ClassVar[str] = "E_P[log s(f - log k)] + k E_Q[log s(log k - f)], s the sigmoid; estimate E_P[f]"
     direction: ClassVar[str] = "plug-in: no bound, either side of I"
+    unbiased_at_exact_ratio: ClassVar[bool] = True
     reference: ClassVar[str] = (
         "Gutmann, Hyvarinen 2010, AISTATS; Mnih, Teh 2012, arXiv 1206.6426 (Z fixed at 1)"
     )

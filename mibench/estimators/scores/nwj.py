@@ -32,6 +32,7 @@ class NWJ(Maximised):
     direction: ClassVar[str] = "lower bound in expectation, with variance of order exp(2 I)"
     bound: ClassVar[Bound] = Bound("lower", "in expectation")
     oracle_is_best: ClassVar[bool] = True
+    unbiased_at_exact_ratio: ClassVar[bool] = True
     reference: ClassVar[str] = "Nguyen, Wainwright, Jordan 2010, arXiv 0809.0853"
     bibtex: ClassVar[str] = """@article{nguyen2010estimating,
   title   = {Estimating Divergence Functionals and the Likelihood Ratio by Convex Risk Minimization},

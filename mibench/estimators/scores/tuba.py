@@ -35,6 +35,7 @@ class TUBA(Maximised):
     direction: ClassVar[str] = "lower bound in expectation, with variance of order exp(2 I)"
     bound: ClassVar[Bound] = Bound("lower", "in expectation")
     oracle_is_best: ClassVar[bool] = True
+    unbiased_at_exact_ratio: ClassVar[bool] = True
     reference: ClassVar[str] = "Poole et al. 2019, arXiv 1905.06922; Barber, Agakov 2003, NeurIPS"
     bibtex: ClassVar[str] = POOLE_2019
 
