@@ -416,7 +416,9 @@ def interrupted(process, out, kill):
     return process.communicate(timeout=60)[1]
 
 
-LONGER = ["--dim", "2", "--mi", "1", "-n", "4,5,6,7,8,9", "--steps", "60", "--seeds", "2", "--device", "cpu"]
+LONGER = ["--dim", "2", "--mi", "1", "-n", "4,5,6,7,8,9,10,11", "--steps", "200", "--seeds", "2"]
+LONGER += ["--device", "cpu"]
+ALL = 16
 
 
 def test_killed_at_any_moment_and_run_again(out, tmp_path):
@@ -425,7 +427,7 @@ def test_killed_at_any_moment_and_run_again(out, tmp_path):
     interrupted(process, out, process.kill)
     assert process.returncode == -9
     finished = lines_in(out)
-    assert 2 <= len(finished) < 12
+    assert 2 <= len(finished) < ALL
     again = run(out, *LONGER, "--json")
     assert again.exit_code == 0
     records = json.loads(again.stdout)["records"]
@@ -434,7 +436,7 @@ def test_killed_at_any_moment_and_run_again(out, tmp_path):
         [one[field] for field in measured] for one in undisturbed
     ]
     keys = [json.loads(line)["key"] for line in lines_in(out)]
-    assert len(keys) == len(set(keys)) == 12  # none repeated, none lost
+    assert len(keys) == len(set(keys)) == ALL  # none repeated, none lost
 
 
 def test_ctrl_c_keeps_what_is_finished(out):
@@ -443,7 +445,7 @@ def test_ctrl_c_keeps_what_is_finished(out):
     process = started(out, *LONGER)
     stderr = interrupted(process, out, lambda: process.send_signal(signal.SIGINT))
     assert process.returncode == 130
-    kept = re.search(r"Interrupted\. (\d+) of 12 runs are finished and kept", stderr)
+    kept = re.search(r"Interrupted\. (\d+) of 16 runs are finished and kept", stderr)
     assert kept is not None
     assert int(kept[1]) == len(lines_in(out))
     assert "Traceback" not in stderr
