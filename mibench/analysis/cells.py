@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mibench.analysis.groups import apart
 from mibench.analysis.significance import half_width
 
 Numbers = NDArray[np.float64]
@@ -42,6 +43,9 @@ ABOUT = ["choices", "bound", "oracle_is_best"]
 
 UNITS = ("nats", "bits")
 
+MOST_FAILED = 0.1
+"""The share of a cell's runs up to which failures are told and no more."""
+
 
 def from_interval(values: Signed, low: Any, high: Any) -> Signed:  # noqa: ANN401 - numbers or columns of them
     """Return the signed distance of values from the interval that holds the truth: 0 inside.
@@ -66,13 +70,16 @@ def summarise(records: pd.DataFrame) -> pd.DataFrame:
     * `choices`, `bound`, `oracle_is_best`: as its records have them;
     * `true_mi_low_nats`, `true_mi_high_nats`: means of the ends of the interval that holds the truth of each
       run (over all runs where none finished); of a task's own pair both are its true MI;
-    * `runs`, `failed`: how many there are, and how many of them did not finish;
+    * `runs`, `failed`: how many there are, and how many of them did not finish; `of_survivors`: these are
+      more than a tenth, so all else is of the runs that happened not to fail;
     * `saturated`: the mean lower end is above the mean ceiling;
     * `mean_nats`, with the Student interval `mean_low_nats` to `mean_high_nats` at 95% across seeds (none
       for a single seed);
     * `bias_nats` = mean - true MI, or the signed distance of the mean from the interval above, 0 inside;
       `bias_se_nats`, the standard error across seeds of estimate - nearer end (for a single seed, that of its
       batches alone);
+    * `groups_apart_nats`: the distance of two groups into which the seeds fall (`mibench.analysis.groups`),
+      NaN where they do not;
     * `std_nats`, `rmse_nats`: standard deviation across seeds, root mean square distance of each run from its
       own interval, each with its standard error by the jackknife over seeds (`std_se_nats`, `rmse_se_nats`);
     * `exact_nats`, what is read at the exact density ratio, and `oracle_nats`, the same on the batches that
@@ -91,7 +98,9 @@ def summarise(records: pd.DataFrame) -> pd.DataFrame:
     """
     groups = records.groupby(CELL, sort=False, dropna=False)
     rows = [{**dict(zip(CELL, cell, strict=True)), **_cell(group)} for cell, group in groups]
-    return pd.DataFrame(rows, columns=[*CELL, *ABOUT, *_COLUMNS])
+    cells = pd.DataFrame(rows, columns=[*CELL, *ABOUT, *_COLUMNS])
+    cells["groups_apart_nats"] = apart([_finished(group)["estimate_nats"].to_numpy() for _, group in groups])
+    return cells
 
 
 def blocks(cells: pd.DataFrame, apart: Sequence[str]) -> list[pd.DataFrame]:
@@ -148,11 +157,17 @@ _COLUMNS = [
     *(name for column in (*RATIO, *REPRESENTATION) for name in (column, error_name(column))),
     "encoder_ceiling_nats",
     "failed",
+    "of_survivors",
+    "groups_apart_nats",
 ]
 
 
+def _finished(group: pd.DataFrame) -> pd.DataFrame:
+    return group[group["status"] == "ok"]
+
+
 def _cell(group: pd.DataFrame) -> dict[str, object]:
-    finished = group[group["status"] == "ok"]
+    finished = _finished(group)
     known = group.dropna(subset=["true_mi_low_nats", "true_mi_high_nats"])
     truths = known if finished.empty else finished
     low, high = _common(truths["true_mi_low_nats"]), _common(truths["true_mi_high_nats"])
@@ -183,6 +198,7 @@ def _cell(group: pd.DataFrame) -> dict[str, object]:
         **measured(known if len(known) else group, REPRESENTATION),
         "encoder_ceiling_nats": _common(group["encoder_ceiling_nats"].dropna()),
         "failed": len(group) - len(finished),
+        "of_survivors": len(finished) > 0 and len(group) - len(finished) > MOST_FAILED * len(group),
     }
 
 

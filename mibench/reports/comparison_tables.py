@@ -20,6 +20,7 @@ def cells_table(comparison: Comparison, unit: str = "nats") -> Table:
     """Return bias, standard deviation, RMSE, error split and cost of each estimator in each setting."""
     varying = [*_varying(comparison), "estimator"]
     without = [] if is_elsewhere(comparison.cells).any() else [tables.TRUTH]
+    without += [] if tables.has_sampling(comparison.cells) else [tables.SAMPLING]
     rows = [_cell(row, varying) for row in shown_in(comparison.cells, unit).to_dict("records")]
     return tables.table_of(rows, without, tables.caption(comparison.cells, varying), _notes(comparison, unit))
 
@@ -86,6 +87,7 @@ def _cell(row: Mapping[Any, Any], varying: Sequence[str]) -> dict[str, str]:
         "Bias": tables.bias(row),
         tables.BOUND_GAP: measured(row, "bound_gap", sign=True),
         tables.CRITIC_GAP: measured(row, "critic_gap", sign=True),
+        tables.SAMPLING: measured(row, "sampling", sign=True),
         "Std": measured(row, "std"),
         "RMSE": measured(row, "rmse") + (f" {BEST}" if row["best"] else ""),
         "Pairs scored": tables.NOT_MEASURED if math.isnan(scored) else f"{scored:.2g}",

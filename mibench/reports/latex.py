@@ -21,6 +21,7 @@ _MATHS = {letter: _greek(letter) for letter in "αβγδεζηθλμνξπρστ
     "×": r"\times",
     "·": r"\cdot",
     "†": r"^\dagger",
+    "‡": r"^\ddagger",
     "−": "-",
     "≤": r"\le",
     "≥": r"\ge",

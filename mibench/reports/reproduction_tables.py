@@ -37,7 +37,7 @@ def _row(row: Mapping[Any, Any]) -> dict[str, str]:
         "Ours": rounded(row["mean"]),
         "Std": rounded(row["std"]),
         "Seeds": str(row["runs"] - row["failed"]),
-        "At exact ratio": rounded(row["oracle"]),
+        "At exact ratio": rounded(row["exact"]),
         "Published": rounded(row["published"]),
         "Ours - published": rounded(row["difference"], sign=True),
         "Noise": rounded(row["noise"]),

@@ -10,11 +10,13 @@ from typing import Any
 import pandas as pd
 
 from mibench.analysis.cells import CELL, FIT, is_elsewhere, shown_in
+from mibench.analysis.significance import half_width
 from mibench.reports.latex import escape, tabular
-from mibench.reports.words import listed
+from mibench.reports.words import counted, listed
 from mibench.store.record import NO_ENCODER
 
 SATURATED = "†"
+OF_SURVIVORS = "‡"
 NOT_MEASURED = "–"
 INSIDE = "0 (inside)"
 
@@ -23,7 +25,8 @@ TITLES = {column: column.replace("_", " ") for column in CELL} | {
     "lr": "learning rate",
 }
 TRUTH = "Truth"
-BOUND_GAP, CRITIC_GAP = "= at exact ratio", "+ model, training"
+SMALLEST_SHOWN_NATS = 0.0005  # what tables round to 0
+BOUND_GAP, CRITIC_GAP, SAMPLING = "= at exact ratio", "+ model, training", "+ sampling"
 SPLIT_NOTE = "bias = error at the exact density ratio + error of the model and its training"
 
 
@@ -54,10 +57,16 @@ def table(summary: pd.DataFrame, unit: str = "nats") -> Table:
     # Where nothing finished, the density ratio could have been known.
     has_split = bool(summary["oracle_nats"].notna().any() or summary["mean_nats"].isna().all())
     without = [] if has_split else [BOUND_GAP, CRITIC_GAP]
+    without += [] if has_sampling(summary) else [SAMPLING]
     without += [] if is_elsewhere(summary).any() else [TRUTH]
     without += [] if summary["failed"].any() else ["Failed"]
     rows = [_row(row, varying) for row in shown_in(summary, unit).to_dict("records")]
     return table_of(rows, without, caption(summary, varying), _notes(summary, unit, has_split))
+
+
+def has_sampling(summary: pd.DataFrame) -> bool:
+    """Return whether what is read at the exact ratio is another than on the batches of some model."""
+    return bool((summary["sampling_nats"].abs() >= SMALLEST_SHOWN_NATS).any())
 
 
 def is_varying(cells: pd.DataFrame, column: str) -> bool:
@@ -91,6 +100,7 @@ def _row(row: Mapping[Any, Any], varying: Sequence[str]) -> dict[str, str]:
         "Bias": bias(row),
         BOUND_GAP: measured(row, "bound_gap", sign=True),
         CRITIC_GAP: measured(row, "critic_gap", sign=True),
+        SAMPLING: measured(row, "sampling", sign=True),
         "Ceiling": "none" if math.isnan(ceiling) else rounded(ceiling),
         "Failed": f"{row['failed']} of {row['runs']}" if row["failed"] else "0",
     }
@@ -108,10 +118,14 @@ def interval(low: float, high: float) -> str:
 
 
 def bias(row: Mapping[Any, Any]) -> str:
-    """Return the bias of a cell with its error, or that it is inside the interval, and if it is saturated."""
+    """Return the bias of a cell with its error, or that it is inside the interval, and the cell's marks."""
     is_inside = row["true_mi_low"] < row["true_mi_high"] and row["bias"] == 0
-    mark = f" {SATURATED}" if row["saturated"] else ""
-    return (INSIDE if is_inside else measured(row, "bias", sign=True)) + mark
+    marks = "".join(
+        f" {mark}"
+        for mark, is_marked in ((SATURATED, row["saturated"]), (OF_SURVIVORS, row["of_survivors"]))
+        if is_marked
+    )
+    return (INSIDE if is_inside else measured(row, "bias", sign=True)) + marks
 
 
 def setting(value: object) -> str:
@@ -127,7 +141,8 @@ def level(value: float) -> str:
 
 
 def _notes(summary: pd.DataFrame, unit: str, has_split: bool) -> list[str]:
-    notes = [f"In {unit}. ± one standard error across seeds{f'; {SPLIT_NOTE}' if has_split else ''}."]
+    sampling = " + sampling" if has_sampling(summary) else ""
+    notes = [f"In {unit}. {plus_minus(summary)}{f'; {SPLIT_NOTE}{sampling}' if has_split else ''}."]
     if (summary["runs"] - summary["failed"] == 1).any():
         notes.append("Where a single run finished, ± is the error of its batches alone.")
     notes += cell_notes(summary)
@@ -136,6 +151,17 @@ def _notes(summary: pd.DataFrame, unit: str, has_split: bool) -> list[str]:
     if failed:
         notes.append(f"{failed} of {runs} runs failed and are excluded from the means.")
     return notes
+
+
+def plus_minus(summary: pd.DataFrame) -> str:
+    """Say what stands behind ±, and by how much it has to be multiplied for a 95% interval."""
+    finished = summary["runs"] - summary["failed"]
+    several = finished[finished > 1]
+    if several.empty:
+        return "± one standard error across seeds"
+    ends = sorted({int(several.min()), int(several.max())})
+    factors = " to ".join(f"{half_width(math.sqrt(count), count):.2f}" for count in ends)
+    return f"± one standard error across {' to '.join(map(str, ends))} seeds, times {factors} for 95%"
 
 
 def _ceilings_part(summary: pd.DataFrame, unit: str) -> list[str]:
@@ -169,9 +195,28 @@ def cell_notes(summary: pd.DataFrame) -> list[str]:
     upper = summary[summary["bound"] == "upper"]["estimator"].unique()
     if len(upper):
         notes.append(f"Upper bound, if q is exact: {listed(upper)}.")
+    if has_sampling(summary):
+        notes.append(
+            "Sampling: at the exact ratio, the value on the batches that were read less its expectation. On "
+            "Gaussians the variance of NWJ, JS and TUBA there is about (exp(2 I) - 1) / pairs: at large I "
+            "most batches read too much, and a few far too little."
+        )
+    notes += _groups_of_seeds(summary)
+    if summary["of_survivors"].any():
+        notes.append(f"{OF_SURVIVORS} of survivors: more than a tenth of the cell's runs failed.")
     if summary["saturated"].any():
         notes.append(f"{SATURATED} the true MI is above the ceiling: no model can reach it at this n.")
     return notes
+
+
+def _groups_of_seeds(summary: pd.DataFrame) -> list[str]:
+    """Say of which estimators the seeds fall into two groups, and how far apart these are at most."""
+    divided = summary.dropna(subset="groups_apart_nats")
+    words = []
+    for name, cells in divided.groupby("estimator", sort=False):
+        most = rounded(cells["groups_apart_nats"].max())
+        words.append(f"{name} in {counted(len(cells), 'cell')} (up to {most} nats apart)")
+    return [f"Seeds fall into two groups, so mean and ± describe neither: {listed(words)}."] if words else []
 
 
 def rounded(value: float, sign: bool = False) -> str:

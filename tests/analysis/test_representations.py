@@ -138,7 +138,7 @@ def test_tables_show_the_truth_where_it_is_not_the_task_s():
     notes = " ".join(shown.notes)
     assert "distance from its nearer end, 0 inside" in notes
     assert "not split" in notes
-    assert "± one standard error across seeds." in notes
+    assert "± one standard error across 3 seeds, times 4.30 for 95%." in notes
     assert "0 (inside)" in tables.markdown(shown)
     exact = tables.table(summarise(to_frame(runs(BELOW, [(5.9654, 5.9654)] * 3))))
     assert exact.rows[0][exact.titles.index("Truth")] == "5.965"
@@ -155,7 +155,7 @@ def test_without_encoders_tables_are_as_they_were():
     shown = tables.table(summarise(to_frame([record("a"), failed("b", seed=1)])))
     assert "encoder" not in shown.caption
     assert "Truth" not in shown.titles
-    assert len(shown.notes) == 3
+    assert len(shown.notes) == 4
     fixed = tables.table(summarise(to_frame(runs(BELOW))))
     assert "encoder simclr" in fixed.caption
 

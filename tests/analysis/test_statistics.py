@@ -108,7 +108,7 @@ def test_table(frame):
     ]
     first, saturated, lost = shown.rows
     assert first[:4] == ["infonce", "4", "64", "3.033"]
-    assert first[4] == "-0.967 ±0.088"
+    assert first[4] == "-0.967 ±0.088 ‡"
     assert first[-1] == "1 of 4"
     assert saturated[4].endswith("†")
     assert lost[3:7] == ["–"] * 4
@@ -125,7 +125,7 @@ def test_markdown_and_latex_have_every_row(frame):
     assert latex.count(r"\\") == 1 + len(shown.rows)
     for word in (r"\toprule", r"\midrule", r"\bottomrule", r"$\pm$", r"$^\dagger$", "$-$0.967"):
         assert word in latex
-    assert not set("±†–") & set(latex)
+    assert not set("±†‡–") & set(latex)
 
 
 @pytest.mark.parametrize("draw", [figures.BIAS_VS_N, figures.ESTIMATE_VS_TRUE])
@@ -134,7 +134,7 @@ def test_figures_say_what_failed_and_where_the_ceiling_is(frame, draw, unit, tmp
     figure = draw.draw(summarise(frame), unit)
     assert isinstance(figure, Figure)
     first, second = figure.axes
-    assert first.get_title() == "infonce\nfailed: 1 of 5 runs (1 at n = 64)"
+    assert first.get_title() == "infonce\nof survivors, failed: 1 of 5 runs (1 at\nn = 64)"
     assert second.get_title() == "nwj\nfailed: 1 of 1 runs (1 at n = 64)"
     legend = {text.get_text() for text in figure.legends[0].get_texts()}
     assert {"mean, 95%", "at exact ratio"} < legend

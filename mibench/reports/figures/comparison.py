@@ -158,7 +158,8 @@ def _split_caption(summary: pd.DataFrame) -> str:
     best = ", which no model can undo at this n" if (summary["oracle_is_best"] == True).all() else ""  # noqa: E712
     return (
         f"The parts of the error. Full colour: the error at the exact density ratio{best}. Pale and hatched: "
-        "the error of the model and its training. Black: their sum, the bias, with one standard error."
+        "the error of the model and its training. Black: the bias, their sum with what is due to the batches "
+        "that were read, with one standard error."
     )
 
 

@@ -66,7 +66,7 @@ def _draw_bias(axis: Axes, group: pd.DataFrame, looking: Looks, unit: str, acros
         limits.append((aside, part["ceiling"] - origin, part["encoder_ceiling"] - origin, look.colour))
     # Seen up to zero: a ceiling above the truth is no limit.
     low, high = axis.get_ylim()
-    errors = group[["mean", "oracle"]].sub(group["true_mi_high"], axis=0)
+    errors = group[["mean", "exact"]].sub(group["true_mi_high"], axis=0)
     top = float(np.nanmax([0.0, *errors.max()]))
     low = min(low, top - 0.1)
     for aside, limit, own, colour in limits:
@@ -141,10 +141,10 @@ def _draw_truths(axis: Axes, shown: pd.DataFrame) -> None:
 def _draw_estimates(
     axis: Axes, x: pd.Series[float], part: pd.DataFrame, origin: pd.Series[float] | float, look: style.Look
 ) -> None:
-    """Draw one level's estimate with its interval, and its oracle, both less the origin."""
-    # A single point has no line, so the oracle is then a dash.
-    oracle, dash = part["oracle"] - origin, "_" if len(part) == 1 else ""
-    axis.plot(x, oracle, "--", color=look.colour, linewidth=1.0, marker=dash, markersize=9, zorder=2)
+    """Draw one level's estimate with its interval, and the value at the exact ratio, both less the origin."""
+    # A single point has no line, so the exact value is then a dash.
+    exact, dash = part["exact"] - origin, "_" if len(part) == 1 else ""
+    axis.plot(x, exact, "--", color=look.colour, linewidth=1.0, marker=dash, markersize=9, zorder=2)
     style.draw_line(axis, x, part["mean"] - origin, style.margins(part), look.line, zorder=3)
 
 
@@ -165,7 +165,7 @@ def _legend(cells: pd.DataFrame, looking: Looks, level: str) -> tuple[list[Artis
     """Return the legend's entries: levels, and line styles."""
     by_truth = level == "true_mi"
     names = {"-": "mean, 95%"}
-    if cells["oracle"].notna().any() or cells["mean"].isna().all():
+    if cells["exact"].notna().any() or cells["mean"].isna().all():
         names["--"] = "at exact ratio"
     if cells["ceiling"].notna().any():
         names[":"] = style.ceiling_name(cells) + (" − I" if by_truth else "")

@@ -281,9 +281,10 @@ def entries_of(name: str, looking: Mapping[float, Look]) -> list[Artist]:
 
 
 def failures(cells: pd.DataFrame) -> str:
-    """Say how many runs of some cells failed; nothing where none did."""
+    """Say how many runs of some cells failed, and if some are of survivors; nothing where none failed."""
     failed, runs = int(cells["failed"].sum()), int(cells["runs"].sum())
-    return f"failed: {failed} of {runs} runs" if failed else ""
+    survivors = "of survivors, " if cells["of_survivors"].any() else ""
+    return f"{survivors}failed: {failed} of {runs} runs" if failed else ""
 
 
 def _padded(entries: list[Artist], per_row: int) -> list[Artist]:
