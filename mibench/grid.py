@@ -233,7 +233,7 @@ class Grid:
         metavar="COUNT",
         of=lambda run: run.seed,
         columns=("seed",),
-        default="3",
+        default="5",
         by_verb={"compare": "12", "check": "16", "estimate": "5", "reproduce": Words("the suite's")},
     )
     lr: float | None = setting(
