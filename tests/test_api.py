@@ -64,7 +64,7 @@ def test_lists_and_texts_and_single_values_mean_the_same():
         mibench.plan(["infonce,nwj"], dim=[2], mi=["1", "2"], n=["4,8"]),
     ]
     assert grids[0].specs == grids[1].specs == grids[2].specs
-    assert len(grids[0].specs) == 2 * 2 * 2 * 3
+    assert len(grids[0].specs) == 2 * 2 * 2 * 5
 
 
 def test_rho_stands_for_its_information():
