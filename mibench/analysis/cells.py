@@ -76,8 +76,8 @@ def summarise(records: pd.DataFrame) -> pd.DataFrame:
     * `mean_nats`, with the Student interval `mean_low_nats` to `mean_high_nats` at 95% across seeds (none
       for a single seed);
     * `bias_nats` = mean - true MI, or the signed distance of the mean from the interval above: 0 inside,
-      where it is not known, only bounded; `bias_se_nats`, the standard error across seeds of estimate - nearer
-      end (for a single seed, that of its batches alone);
+      where it is not known, only bounded; `bias_se_nats`, the standard error across seeds of estimate -
+      nearer end (for a single seed, that of its batches alone);
     * `std_nats`, `rmse_nats`: standard deviation across seeds, root mean square distance of each run from its
       own interval (a lower bound of the RMSE where that is no point), each with its standard error by the
       jackknife over seeds (`std_se_nats`, `rmse_se_nats`);
