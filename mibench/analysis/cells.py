@@ -62,6 +62,11 @@ def is_elsewhere(summary: pd.DataFrame) -> pd.Series[bool]:
     return low.notna() & ((low != task) | (high != task))
 
 
+def has_interval(summary: pd.DataFrame) -> bool:
+    """Return whether some truth is an interval, in which the bias is bounded and not known."""
+    return bool((summary["true_mi_low_nats"] < summary["true_mi_high_nats"]).any())
+
+
 def summarise(records: pd.DataFrame) -> pd.DataFrame:
     """Return one row per cell, over its seeds, in the order in which the cells appear.
 
@@ -75,13 +80,14 @@ def summarise(records: pd.DataFrame) -> pd.DataFrame:
     * `saturated`: the mean lower end is above the mean ceiling;
     * `mean_nats`, with the Student interval `mean_low_nats` to `mean_high_nats` at 95% across seeds (none
       for a single seed);
-    * `bias_nats` = mean - true MI, or the signed distance of the mean from the interval above, 0 inside;
-      `bias_se_nats`, the standard error across seeds of estimate - nearer end (for a single seed, that of its
-      batches alone);
+    * `bias_nats` = mean - true MI, or the signed distance of the mean from the interval above: 0 inside,
+      where it is not known, only bounded; `bias_se_nats`, the standard error across seeds of estimate -
+      nearer end (for a single seed, that of its batches alone);
     * `groups_apart_nats`: the distance of two groups into which the seeds fall (`mibench.analysis.groups`),
       NaN where they do not;
     * `std_nats`, `rmse_nats`: standard deviation across seeds, root mean square distance of each run from its
-      own interval, each with its standard error by the jackknife over seeds (`std_se_nats`, `rmse_se_nats`);
+      own interval (a lower bound of the RMSE where that is no point), each with its standard error by the
+      jackknife over seeds (`std_se_nats`, `rmse_se_nats`);
     * `exact_nats`, what is read at the exact density ratio, and `oracle_nats`, the same on the batches that
       the model was read on; `bound_gap_nats` = exact - true MI: the error at the exact density ratio, which
       no model can undo at this n where `oracle_is_best`;
@@ -91,8 +97,8 @@ def summarise(records: pd.DataFrame) -> pd.DataFrame:
     * `log_ratio_rmse_nats`, `log_partition_nats`, with their standard errors.
 
     Over all runs whose encoder did not fail: `alignment`, `uniformity`, `effective_rank`, `probe_accuracy`,
-    what the encoder itself reads, `encoder_nats`, each with its standard error across seeds, and the most
-    that it can read, `encoder_ceiling_nats`.
+    `probe_nats`, what the encoder itself reads, `encoder_nats`, each with its standard error across seeds,
+    and the most that it can read, `encoder_ceiling_nats`.
 
     Bias = bound gap + critic gap + sampling, exactly, where the truth is.
     """
@@ -119,7 +125,14 @@ def blocks(cells: pd.DataFrame, apart: Sequence[str]) -> list[pd.DataFrame]:
     return found
 
 
-REPRESENTATION = ("alignment", "uniformity", "effective_rank", "probe_accuracy", "encoder_nats")
+REPRESENTATION = (
+    "alignment",
+    "uniformity",
+    "effective_rank",
+    "probe_accuracy",
+    "probe_nats",
+    "encoder_nats",
+)
 """What is measured of an encoder; it does not depend on the estimator."""
 
 RATIO = ("log_ratio_rmse_nats", "log_partition_nats")

@@ -20,8 +20,9 @@ def representations(records: pd.DataFrame) -> pd.DataFrame:
 
     Columns: `task`, `true_mi_nats` (of the task), `encoder`; the means of `true_mi_low_nats` and
     `true_mi_high_nats`, which hold the truth of the representation, and of `alignment`, `uniformity`,
-    `effective_rank`, `probe_accuracy` and `encoder_nats`, with their standard errors across seeds;
-    `encoder_ceiling_nats`; `seeds`, `failed`: the numbers of encoders and of those that failed; `reasons`.
+    `effective_rank`, `probe_accuracy`, `probe_nats` and `encoder_nats`, with their standard errors across
+    seeds; `encoder_ceiling_nats`; `seeds`, `failed`: the numbers of encoders and of those that failed;
+    `reasons`.
     """
     encoded = records[records["encoder"] != NO_ENCODER]
     # All runs on an encoder's representation have the same facts of it: the first that has any counts.

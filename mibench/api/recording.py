@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from mibench import __version__, estimators, tasks
@@ -14,6 +15,7 @@ from mibench.engine.plan import objective_of, training_key
 from mibench.engine.protocols import registry as protocols
 from mibench.engine.sources import TaskPairs
 from mibench.store.record import FIELDS, NO_ENCODER, Record
+from mibench.tasks.pair import Pair, Truth
 
 
 def record_of(outcome: Outcome, planned: Plan, pairs: TaskPairs) -> Record:
@@ -47,25 +49,37 @@ def record_of(outcome: Outcome, planned: Plan, pairs: TaskPairs) -> Record:
             for kind, choice in spec.choices.items()
         },
         "ceiling_nats": ceiling,
-        "saturated": ceiling is not None and truth is not None and truth.low > ceiling,
+        **_judged_by(truth, ceiling),
         "device": str(planned.device),
         "version": __version__,
         "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-    if truth is not None:
-        values |= {
-            "true_mi_low_nats": truth.low,
-            "true_mi_high_nats": truth.high,
-            "truth": truth.how,
-            "truth_confidence": truth.confidence,
-        }
-        if (
-            estimator.unbiased_at_exact_ratio
-            and truth.value is not None
-            and values["oracle_nats"] is not None
-        ):
-            values |= {"exact_nats": truth.value, "exact_se_nats": 0.0}
+    if (
+        estimator.unbiased_at_exact_ratio
+        and truth is not None
+        and truth.value is not None
+        and values["oracle_nats"] is not None
+    ):
+        values |= {"exact_nats": truth.value, "exact_se_nats": 0.0}
     return Record(**values)
+
+
+def judged_anew(record: Record, pair: Pair) -> Record:
+    """Return a record with the truth, and what else is known, of its representation today."""
+    return replace(record, **_same_named(pair.facts), **_judged_by(pair.truth, record.ceiling_nats))
+
+
+def _judged_by(truth: Truth | None, ceiling: float | None) -> dict[str, Any]:
+    """Return the fields of a record that say what the truth is, and how it is to the ceiling."""
+    if truth is None:
+        return {"saturated": False}
+    return {
+        "true_mi_low_nats": truth.low,
+        "true_mi_high_nats": truth.high,
+        "truth": truth.how,
+        "truth_confidence": truth.confidence,
+        "saturated": ceiling is not None and truth.low > ceiling,
+    }
 
 
 def _same_named(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from mibench.reports.page.citations import Citations
 from mibench.reports.page.content import About, Report
 from mibench.reports.page.methods import methods
 from mibench.reports.words import counted, listed
-from mibench.store.record import Record, to_frame
+from mibench.store.record import Record, is_superseded, to_frame
 from mibench.store.segments import AGREEMENT_NATS, Store, merge
 
 _FORMS: dict[str, Callable[[Report], str]] = {"html": page.page, "md": texts.markdown, "tex": texts.latex}
@@ -147,7 +147,23 @@ def _agreed(folders: Sequence[Path]) -> tuple[list[Record], list[str]]:
             f"{counted(shared, 'run is', 'runs are')} in more than one of the stores; finished results of "
             f"one run agree within {AGREEMENT_NATS:g} nats, and the latest is shown."
         )
-    return list(merged.values()), notices
+    return list(merged.values()), notices + _superseded(merged.values())
+
+
+def _superseded(records: Iterable[Record]) -> list[str]:
+    """Say which records have a truth that is known better today."""
+    old = [record for record in records if is_superseded(record)]
+    if not old:
+        return []
+    tasks, encoders = (
+        listed(dict.fromkeys(getattr(record, kind) for record in old)) for kind in ("task", "encoder")
+    )
+    return [
+        f"{counted(len(old), 'run')} with encoder {encoders} on {tasks} "
+        f"{'was' if len(old) == 1 else 'were'} judged by an earlier rule: the truth is an interval here, and "
+        "exact today. 'mibench run' with the same settings and --out judges them anew, or runs them again "
+        "where it does not have their encoder."
+    ]
 
 
 def _check_agreement(loaded: dict[Path, dict[str, Record]]) -> None:

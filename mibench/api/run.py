@@ -14,13 +14,15 @@ from mibench.api.encode import encode, encoder_failures
 from mibench.api.observer import SILENT, Observer
 from mibench.api.plan import Plan, plan_grid
 from mibench.api.recording import record_of
+from mibench.api.renewal import load
 from mibench.engine import backends
 from mibench.engine.jobs import Outcome, PackJob
 from mibench.engine.plan import Pack
 from mibench.grid import GridArguments, OneOrMore, one_of, read, takes
+from mibench.reports.words import counted
 from mibench.spec import RunSpec
 from mibench.store.encoders import EncoderStore
-from mibench.store.record import Record, to_frame
+from mibench.store.record import Record, is_superseded, to_frame
 from mibench.store.segments import Curve, Store, merge
 
 RERUN: dict[str, Callable[[str | None], bool]] = {
@@ -60,7 +62,7 @@ def run(
         out: folder of a results store; what is finished there is not run again. None keeps nothing.
         rerun: which of the runs that the store has already are run again: "never" repeats none that
             finished (those that failed are tried again), "failed" runs only those that failed before,
-            "all" runs everything.
+            "all" runs everything. What was judged by an earlier rule counts as failed.
 
     Returns:
         A table with the columns of `mibench.store.record.Record`; `mibench.summarise` makes cells of it.
@@ -78,8 +80,16 @@ def run_plan(planned: Plan, out: Path | str | None, rerun: str, observer: Observ
     if out is None:
         return execute(planned, planned.specs, {}, observer=observer)
     store = Store(out)
-    known = store.load()
+    known, changed = load(planned, out)
+    if changed:
+        with store.writer() as writer:
+            for record in changed:
+                writer.append(record)
+        observer.say(f"{counted(len(changed), 'run is', 'runs are')} judged anew: the truth is exact now.")
     selected = select(planned, known, rerun)
+    superseded = sum(spec.key in known and is_superseded(known[spec.key]) for spec in selected)
+    if superseded:
+        observer.say(f"{counted(superseded, 'run was', 'runs were')} judged by an earlier rule: run again.")
     if not selected:
         records = _kept(planned, known)
         observer.say(
@@ -94,8 +104,11 @@ def run_plan(planned: Plan, out: Path | str | None, rerun: str, observer: Observ
 
 
 def select(planned: Plan, known: Mapping[str, Record], rerun: str) -> list[RunSpec]:
-    """Return the runs of a plan that are to be run, given the records that there are already."""
-    status = {key: record.status for key, record in known.items()}
+    """Return the runs of a plan that are to be run, given the records that there are already.
+
+    A record that was judged by an earlier rule counts as that of a failed run.
+    """
+    status = {key: "superseded" if is_superseded(record) else record.status for key, record in known.items()}
     return [spec for spec in planned.specs if RERUN[rerun](status.get(spec.key))]
 
 

@@ -57,11 +57,12 @@ def run_and_show(planned: Plan, running: Running, show: Callable[[pd.DataFrame],
 def _dry_run(planned: Plan, running: Running) -> None:
     """Show what a grid would take, given what is finished in a store."""
     from mibench.api.cost import cost
+    from mibench.api.renewal import load
     from mibench.api.run import select
     from mibench.store.encoders import EncoderStore
-    from mibench.store.segments import Store
 
-    selected = select(planned, Store(running.out).load(), running.rerun)
+    known, _ = load(planned, running.out)
+    selected = select(planned, known, running.rerun)
     estimate = cost(planned, selected, EncoderStore(running.out))
     if running.as_json:
         show_json(estimate)

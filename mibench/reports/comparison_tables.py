@@ -6,12 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mibench.analysis.cells import CELL, is_elsewhere, shown_in
+from mibench.analysis.cells import CELL, has_interval, is_elsewhere, shown_in
 from mibench.analysis.comparison import CANNOT_TELL, NEARER, Comparison
 from mibench.analysis.significance import seeds_words
 from mibench.reports import tables
 from mibench.reports.latex import escape, tabular
 from mibench.reports.tables import Table, measured, rounded, settings
+from mibench.reports.words import INSIDE_NOTE, RMSE_NOTE
 
 BEST = "*"
 
@@ -34,6 +35,8 @@ def pairs_table(comparison: Comparison, unit: str = "nats") -> Table:
         "p: sign-flip permutation test of the squared errors, seed by seed; "
         f"Holm over all {len(rows)} differences.",
     ]
+    if has_interval(comparison.cells):
+        notes.append(f"{RMSE_NOTE} {INSIDE_NOTE}")
     if (comparison.pairs["verdict"] == CANNOT_TELL).any():
         notes.append(
             f"{CANNOT_TELL}: with the seeds that both finished, the test can never reject at "
@@ -49,6 +52,7 @@ def latex(comparison: Comparison, unit: str = "nats") -> str:
     best of each setting are bold: the smallest RMSE and those that are not significantly larger.
     """
     varying = [*_varying(comparison), "estimator"]
+    shows_truth = bool(is_elsewhere(comparison.cells).any())
     lines, before = [], None
     numbers: list[list[str]] = [[] for _ in _METRICS]
     for row in shown_in(comparison.cells, unit).to_dict("records"):
@@ -60,11 +64,13 @@ def latex(comparison: Comparison, unit: str = "nats") -> str:
         for column, value in zip(numbers, values, strict=True):
             column.append(value)
         bold = "\\bfseries " if row["best"] else ""
-        lines.append(" & ".join([*words, bold + name, *(bold + value for value in values)]))
-    columns = "l" * len(varying) + "".join(f"S[table-format={_format(column)}]" for column in numbers)
-    heads = [escape(tables.TITLES[column]) for column in varying] + [
-        f"{{{title}}}" for title in _METRICS.values()
-    ]
+        truth = [tables.interval(row["true_mi_low"], row["true_mi_high"])] * shows_truth
+        lines.append(
+            " & ".join([*words, bold + name, *map(escape, truth), *(bold + value for value in values)])
+        )
+    titles = [tables.TITLES[column] for column in varying] + [tables.TRUTH] * shows_truth
+    columns = "l" * len(titles) + "".join(f"S[table-format={_format(column)}]" for column in numbers)
+    heads = [*map(escape, titles), *(f"{{{title}}}" for title in _METRICS.values())]
     notes = [f"{tables.caption(comparison.cells, varying)}.", *_notes(comparison, unit, "Bold")]
     packages = "% \\usepackage{booktabs} \\usepackage{siunitx} \\sisetup{detect-weight=true, mode=text}\n"
     return tabular(heads, lines, columns, notes, packages)
@@ -117,6 +123,7 @@ def _notes(comparison: Comparison, unit: str, best: str = BEST) -> list[str]:
         f"{best}: smallest RMSE of its setting, or not significantly larger (paired sign-flip test, Holm, "
         f"{comparison.alpha:g}).",
         *tables.cell_notes(comparison.cells),
+        *([RMSE_NOTE] if has_interval(comparison.cells) else []),
     ]
 
 

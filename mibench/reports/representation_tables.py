@@ -15,6 +15,7 @@ _TITLES = {
     "uniformity": "Uniformity",
     "effective_rank": "Effective rank",
     "probe_accuracy": "Probe",
+    "probe": "Probe MI",
     "own": "Own estimate",
 }
 _CEILING = "Its ceiling"
@@ -26,6 +27,7 @@ _ABOUT = {
     "effective_rank": "Effective rank: exp of the entropy of the normalised covariance spectrum of z "
     "(Roy & Vetterli 2007).",
     "probe_accuracy": "Probe: accuracy of a linear probe on data unseen by encoder and probe.",
+    "probe": "Probe MI: of the classes that the probe predicts on either side, a lower bound of the truth.",
 }
 
 
@@ -56,14 +58,16 @@ def _row(row: Mapping[Any, Any]) -> dict[str, str]:
 
 def _notes(cells: pd.DataFrame, known: list[str], unit: str) -> list[str]:
     notes = [
-        f"In {unit}. ± one standard error across the seeds of the encoder. Truth: interval containing the MI "
-        "of the representation; True MI: of the task, which none can exceed.",
+        f"In {unit}. ± one standard error across the seeds of the encoder. Truth: the MI of the "
+        "representation, or an interval containing it; True MI: of the task, which none can exceed.",
         *(_ABOUT[column] for column in known if column in _ABOUT),
     ]
     if "own" in known:
         notes.append(_OWN + (_OF_VIEWS if "probe_accuracy" in known else "."))
     if "probe_accuracy" in known:
-        notes.append("Of images side by side, all but Truth, True MI and effective rank are of one image.")
+        notes.append(
+            "Of images side by side, all but Truth, True MI, Probe MI and effective rank are of one image."
+        )
     return notes + [
         f"{row['encoder']} on {row['task']}: {row['failed']} of {row['seeds']} failed: {row['reasons']}."
         for row in cells[cells["failed"] > 0].to_dict("records")

@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from mibench.analysis.cells import CELL, FIT, is_elsewhere, shown_in
+from mibench.analysis.cells import CELL, FIT, has_interval, is_elsewhere, shown_in
 from mibench.analysis.significance import half_width
 from mibench.reports.latex import escape, tabular
-from mibench.reports.words import counted, listed
+from mibench.reports.words import INSIDE_NOTE, counted, listed
 from mibench.store.record import NO_ENCODER
 
 SATURATED = "†"
@@ -182,10 +182,12 @@ def cell_notes(summary: pd.DataFrame) -> list[str]:
             f"{TRUTH}: of the representation, mean over seeds; True MI: of the task. Where it is an "
             "interval that holds the truth, the bias is the distance from its nearer end, 0 inside."
         )
+    if has_interval(summary):
+        notes.append(INSIDE_NOTE)
     split = summary["oracle_nats"].notna()
     trained = summary["critic"].notna()
     if (summary["mean_nats"].notna() & ~split & trained).any():
-        notes.append("Where the bias is not split, the exact density ratio is not known.")
+        notes.append("Where the bias is not split, the exact density ratio was not known.")
     untrained = summary[~trained]["estimator"].unique()
     if len(untrained):
         notes.append(f"Nothing is trained, so the bias has no parts: {listed(untrained)}.")

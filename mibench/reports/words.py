@@ -5,6 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+INSIDE_NOTE = (
+    "Inside an interval the bias is not known, only bounded: a wider interval contains more estimates."
+)
+RMSE_NOTE = "Where the truth is an interval, the RMSE is a lower bound of the actual one."
+
 MANY = 8
 """Longer lists of numbers are shortened to their ends."""
 

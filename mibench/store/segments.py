@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from mibench.errors import StoreError, StoreWarning
 from mibench.store.files import write_whole
-from mibench.store.record import NewerSchemaError, Record, from_line, to_line
+from mibench.store.record import NewerSchemaError, Record, from_line, is_superseded, to_line
 
 Curve = NDArray[np.float32]
 
@@ -57,7 +57,7 @@ class Store:
         return sorted((self.folder / "records").glob("*.jsonl"))
 
     def load(self) -> dict[str, Record]:
-        """Return the record of each key: a finished one before a failed one, then the latest.
+        """Return the record of each key: a finished one first, then one whose truth stands, then the latest.
 
         A torn last line of a segment is left out with a warning; so is said when two finished records of one
         key disagree.
@@ -140,7 +140,7 @@ class Writer:
 
 
 def merge(records: Iterable[Record]) -> dict[str, Record]:
-    """Return the record of each key: a finished one before a failed one, then the latest."""
+    """Return the record of each key: a finished one first, then one whose truth stands, then the latest."""
     chosen: dict[str, Record] = {}
     for record in records:
         rival = chosen.get(record.key)
@@ -192,8 +192,8 @@ def _warn(text: str) -> None:
     warnings.warn(text, StoreWarning, stacklevel=4)
 
 
-def _rank(record: Record) -> tuple[bool, str]:
-    return record.status == "ok", record.finished_at
+def _rank(record: Record) -> tuple[bool, bool, str]:
+    return record.status == "ok", not is_superseded(record), record.finished_at
 
 
 def _sync_folder(folder: Path) -> None:

@@ -16,12 +16,15 @@ from mibench.errors import UsageError
 from mibench.geometry import alignment, uniformity
 from mibench.options import DIGEST_SHOWN, Value, option
 from mibench.tasks.base import Task
+from mibench.tasks.enumeration import Side, joint_information, log_ratio, of_table
 from mibench.tasks.images import LabelledImages, Part, load
 from mibench.tasks.pair import Draw, Encode, Pair, Pairwise, Truth
 from mibench.tasks.probe import confusion, predictions, table_information
 from mibench.validation import check_sizes
 
 DEFAULT_FLIP = 0.1
+
+ENUMERATED = "enumeration of equal representations"
 
 ENCODED_AT_ONCE = 512
 """Images are encoded this many at a time."""
@@ -49,8 +52,16 @@ class Digits(Task):
     Under the protocol `samples`, train and validation pairs are of the same images, so stopping is late; the
     test pairs are of others.
 
-    For representations, encoded image by image, I lies between that and m times the exact information of the
-    M x M table of classes which a linear probe, trained on the training images, predicts for test images.
+    Representations are encoded image by image, and as the images are finitely many, their information is
+    exact as well: all of I(X;X') if the encoder maps images of different classes to different points, else m
+    times the information of the table of equal representations of the test images,
+
+        sum_zz' p(z) p(z') r log r,   r = sum_cc' P(c | z) P(c' | z') p(c, c') / p(c) p(c'),
+
+    with log density ratio log r. Representations, and images, are equal up to 2^-20 of the largest magnitude
+    of each coordinate, or if equal ones connect them (`equal_rows`). Beside it stands what a linear probe can
+    tell: m times the exact information of the M x M table of classes which the probe, trained on the training
+    images, predicts for test images.
 
     Raises:
         UsageError: mi and p together, mi beyond m log M, p beyond (M - 1)/M, or unusable images.
@@ -142,11 +153,16 @@ class Digits(Task):
 
     def pair(self) -> Pair:
         """Return the pair of test images, whose models train on that of training images."""
-        rows = (self._images.test.pixels, self._images.train.pixels)
+        found = self._images
         information = (
             self.tiles * channel_information(self.flip, self.classes) if self.mi is None else self.mi
         )
-        return self._pair(rows, rows, Truth.exactly(information), self._log_ratio)
+        known = of_table(found.classes_of, found.classes_of, self._ratio.log(), self.tiles)
+        test, train = (
+            self._pair(part, part.pixels, part.pixels, Truth.exactly(information), known)
+            for part in (found.test, found.train)
+        )
+        return replace(test, training=train)
 
     def at(self, nats: float) -> Digits:
         """Return the same task at another true MI."""
@@ -167,46 +183,48 @@ class Digits(Task):
             )
 
     def represented(self, encode_x: Encode, encode_y: Encode, generator: torch.Generator) -> Pair:
-        """Return the representations of the pair, encoded image by image, and the interval of their truth."""
+        """Return the representations of the pair, encoded image by image, whose information is exact."""
         found = self._images
-        z, other = (
-            (_encoded(encode, found.test.pixels), _encoded(encode, found.train.pixels))
-            for encode in (encode_x, encode_y)
-        )
+        parts = (found.test, found.train)
+        z, other = ([_encoded(encode, part.pixels) for part in parts] for encode in (encode_x, encode_y))
         seen, seen_other = self._confusion(*z), self._confusion(*other)
         joint = seen.mT @ channel(self.flip, self.classes) @ seen_other
-        high = self.true_mi_nats
-        low = min(self.tiles * table_information(joint), high)
         facts = {
             "alignment": _alignment(found.test, z[0], other[0], generator),
             "uniformity": _uniformity(found.test, z[0], generator),
             "probe_accuracy": seen.diagonal().mean().item(),
+            "probe_nats": self.tiles * table_information(joint),
         }
-        return self._pair(z, other, Truth(low, high, "linear probe and data processing"), None, facts)
+        test, train = (self._enumerated(*rows) for rows in zip(parts, z, other, strict=True))
+        return replace(test, facts=facts, training=train)
 
     def _confusion(self, test: Tensor, train: Tensor) -> Tensor:
         found = self._images
         predicted = predictions(train, found.train.classes, test)
         return confusion(predicted, found.test.classes, self.classes)
 
-    def _pair(
-        self,
-        rows_x: tuple[Tensor, Tensor],
-        rows_y: tuple[Tensor, Tensor],
-        truth: Truth,
-        log_ratio: Pairwise | None,
-        facts: Mapping[str, float] | None = None,
-    ) -> Pair:
-        """Return the pair of rows, one for each test image and one for each training image.
+    def _enumerated(self, part: Part, rows_x: Tensor, rows_y: Tensor) -> Pair:
+        """Return the pair of the representations of a part's images, equal ones being one."""
+        x, y = (Side.of(rows, part.classes, part.weights / self.classes) for rows in (rows_x, rows_y))
+        most = self.true_mi_nats
+        # Where both sides tell the class nothing is lost, and rounding must not say otherwise.
+        keeps_all = x.tells_class and y.tells_class
+        nats = most if keeps_all else min(most, self.tiles * joint_information(x, y, self._ratio))
+        truth = Truth.exactly(nats, ENUMERATED)
+        return self._pair(part, rows_x, rows_y, truth, log_ratio(x, y, self._ratio, self.tiles))
+
+    @property
+    def _ratio(self) -> Tensor:
+        """p(c, c') / p(c) p(c'), (M, M)."""
+        return self.classes * channel(self.flip, self.classes) * self.classes
+
+    def _pair(self, part: Part, rows_x: Tensor, rows_y: Tensor, truth: Truth, log_ratio: Pairwise) -> Pair:
+        """Return the pair of rows, one for each image of a part.
 
         The random numbers do not depend on what the rows are: pixels or representations.
         """
-        dims = Dims(self.tiles * rows_x[0].shape[1], self.tiles * rows_y[0].shape[1])
-        test, train = (
-            Pair(dims, truth, self._drawn(part, x, y), log_ratio, facts=facts or {})
-            for part, x, y in zip((self._images.test, self._images.train), rows_x, rows_y, strict=True)
-        )
-        return replace(test, training=train)
+        dims = Dims(self.tiles * rows_x.shape[1], self.tiles * rows_y.shape[1])
+        return Pair(dims, truth, self._drawn(part, rows_x, rows_y), log_ratio)
 
     def _drawn(self, part: Part, rows_x: Tensor, rows_y: Tensor) -> Draw:
         def draw(
@@ -227,16 +245,6 @@ class Digits(Task):
         flip, first, second = torch.rand(3, *size, generator=generator, device=device, dtype=torch.float64)
         changed = torch.where(flip < self.flip, (classes + shift) % self.classes, classes)
         return part.within(classes, first), part.within(changed, second)
-
-    def _log_ratio(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return the log density ratio of pixels, whose classes are those of the nearest images."""
-        of_x, of_y = (
-            self._images.classes_of(side.view(*side.shape[:-1], self.tiles, -1)).unbind(-1) for side in (x, y)
-        )
-        ratio = (self.classes * channel(self.flip, self.classes) * self.classes).log().to(x.device)
-        # Class by class a table of M x M: p(c, c') / p(c) p(c') = M^2 p(c, c').
-        terms = [ratio[a[..., :, None], b[..., None, :]] for a, b in zip(of_x, of_y, strict=True)]
-        return torch.stack(terms).sum(0)
 
 
 @dataclass(frozen=True, eq=False)

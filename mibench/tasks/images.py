@@ -17,12 +17,11 @@ from torch import Tensor
 
 from mibench.errors import UsageError
 from mibench.seeding import stream
+from mibench.tasks.enumeration import Nearest, equal_rows
 
 TRAINING_SHARE = 0.6
 LEAST_IN_A_PART = 2
 LEAST_SIDE = 4
-MOST_DISTANCES = 2**22
-"""Rows are looked up by their distances to all images, at most this many at a time."""
 
 Array = NDArray[Any]
 
@@ -69,8 +68,8 @@ class Part:
 class LabelledImages:
     """Images of M classes, 60% of each class for training and the rest to test.
 
-    Identical images count once. All are divided by the largest value of a training image. The split depends
-    on the class and its count alone.
+    Equal images count once (`equal_rows`). All are divided by the largest value of a training image. The
+    split depends on the class and its count alone.
 
     Attributes:
         shape: height and width.
@@ -85,20 +84,10 @@ class LabelledImages:
     sha256: str | None = None
 
     @cached_property
-    def _all(self) -> tuple[Tensor, Tensor]:
+    def classes_of(self) -> Nearest:
+        """The classes of images by their pixels, whichever is nearest: (..., H * W) -> (...)."""
         pixels = torch.cat([self.train.pixels, self.test.pixels])
-        return pixels, torch.cat([self.train.classes, self.test.classes])
-
-    def classes_of(self, rows: Tensor) -> Tensor:
-        """Return the classes of images by their pixels, whichever is nearest: (..., H * W) -> (...)."""
-        pixels, classes = (side.to(rows.device) for side in self._all)
-        squares = pixels.square().sum(-1)
-        flat = rows.reshape(-1, rows.shape[-1]).double()
-        nearest = [
-            (squares - 2 * some @ pixels.mT).argmin(-1)
-            for some in torch.split(flat, max(1, MOST_DISTANCES // len(pixels)))
-        ]
-        return classes[torch.cat(nearest)].view(rows.shape[:-1])
+        return Nearest(pixels, torch.cat([self.train.classes, self.test.classes]))
 
 
 def load(path: str | None) -> LabelledImages:
@@ -190,7 +179,7 @@ def _checked_images(images: Array) -> Array:
         )
     if images.dtype.kind not in "buif" or not np.isfinite(images).all():
         raise UsageError("Some images are not made of finite numbers.", "Leave those images out.")
-    # In float32, the type that critics see: images that differ below its resolution are one image.
+    # In float32, the type that critics see.
     numbers: Array = images.astype(np.float32)
     if not np.isfinite(numbers).all():
         raise UsageError("Some pixels are beyond float32.", "Divide the images by their largest value.")
@@ -219,17 +208,17 @@ def _checked_labels(labels: Array, count: int) -> Array:
 
 def _once_each(images: Array, classes: Array, names: Array) -> tuple[Array, Array]:
     """Return the images without repetitions, in their order, and their classes."""
-    _, first, same = np.unique(
-        images.reshape(len(images), -1), axis=0, return_index=True, return_inverse=True
-    )
-    other = np.flatnonzero(classes != classes[first[same.reshape(-1)]])
+    groups = equal_rows(torch.from_numpy(images).flatten(1)).numpy()
+    _, first, same = np.unique(groups, return_index=True, return_inverse=True)
+    other = np.flatnonzero(classes != classes[first[same]])
     if len(other):
         twice = other[0]
-        twin = first[same.reshape(-1)[twice]]
+        twin = first[same[twice]]
         raise UsageError(
             f"Images {twin} and {twice} are identical, with labels {names[classes[twin]]} and "
             f"{names[classes[twice]]}: the class is no function of the image.",
-            "Leave such images out, or correct their labels.",
+            "Leave such images out, or correct their labels. Images are identical where float32 hardly tells "
+            "them apart: where no pixel differs by more than a millionth of its largest value.",
         )
     kept = np.sort(first)
     return images[kept], classes[kept]

@@ -16,6 +16,7 @@ from mibench.analysis.cells import REPRESENTATION, from_interval, in_unit, summa
 from mibench.analysis.comparison import compare
 from mibench.analysis.representations import representations
 from mibench.reports import comparison_tables, figures, tables
+from mibench.reports.figures import BIAS_VS_N, BIAS_VS_SAMPLES, METRICS_VS_TRUE
 from mibench.reports.figures.sweep import sweeps
 from mibench.reports.output import write_comparison, write_tables
 from mibench.reports.representation_tables import table as representations_table
@@ -137,10 +138,12 @@ def test_tables_show_the_truth_where_it_is_not_the_task_s():
     assert lost[3:6] == ["–"] * 3
     notes = " ".join(shown.notes)
     assert "distance from its nearer end, 0 inside" in notes
+    assert "a wider interval contains more estimates" in notes
     assert "not split" in notes
     assert "± one standard error across 3 seeds, times 4.30 for 95%." in notes
     assert "0 (inside)" in tables.markdown(shown)
     exact = tables.table(summarise(to_frame(runs(BELOW, [(5.9654, 5.9654)] * 3))))
+    assert "interval contains" not in " ".join(exact.notes)
     assert exact.rows[0][exact.titles.index("Truth")] == "5.965"
 
 
@@ -204,6 +207,44 @@ def test_estimators_are_compared_by_their_distance_from_the_interval():
     shown = comparison_tables.cells_table(comparison)
     assert {row[shown.titles.index("Bias")] for row in shown.rows[:2]} == {"0 (inside)"}
     assert shown.rows[0][shown.titles.index("Truth")] == "2.000 to 3.000"
+    latex = comparison_tables.latex(comparison)
+    assert latex.count("2.000 to 3.000") == 3
+    for notes in (shown.notes, comparison_tables.pairs_table(comparison).notes, [latex]):
+        assert "a wider interval contains more estimates" in " ".join(notes)
+        assert "the RMSE is a lower bound" in " ".join(notes)
+
+
+def test_figures_of_a_bias_against_an_interval_say_that_it_is_bounded():
+    levels = [
+        encoded(seed=seed, estimator=name, true_mi_nats=level, samples=samples)
+        for seed in range(3)
+        for name in ("infonce", "nwj")
+        for level in (2.303, 3.0)
+        for samples in (1000, 2000)
+    ]
+    bounded = summarise(to_frame(levels))
+    exact = bounded.assign(true_mi_low_nats=2.0, true_mi_high_nats=2.0)
+    words = "a wider interval contains more estimates"
+    for kind in (BIAS_VS_N, BIAS_VS_SAMPLES, METRICS_VS_TRUE):
+        assert words in kind.caption(bounded), kind.name
+        assert words not in kind.caption(exact), kind.name
+    assert "the RMSE is a lower bound" in METRICS_VS_TRUE.caption(bounded)
+    labels = [axis.get_ylabel() for axis in METRICS_VS_TRUE.draw(bounded, "nats").axes]
+    assert labels[:3] == ["Bias, 0 inside I [nats]", "Std. deviation [nats]", "RMSE, at least [nats]"]
+    assert METRICS_VS_TRUE.draw(exact, "nats").axes[0].get_ylabel() == "Bias [nats]"
+
+
+def test_what_a_probe_can_tell_is_a_column_averaged_over_seeds():
+    records = [encoded(seed=seed, probe_nats=1.0 + 0.3 * seed) for seed in range(3)]
+    cells = representations(to_frame(records))
+    assert cells["probe_nats"].item() == pytest.approx(1.3)
+    assert cells["probe_se_nats"].item() == pytest.approx(0.3 / math.sqrt(3))
+    shown = representations_table(cells)
+    assert shown.rows[0][shown.titles.index("Probe MI")] == "1.300 ±0.173"
+    assert "Probe MI: of the classes that the probe predicts" in " ".join(shown.notes)
+    in_bits = representations_table(cells, "bits")
+    assert in_bits.rows[0][in_bits.titles.index("Probe MI")].startswith(f"{1.3 / math.log(2):.3f}")
+    assert "Probe MI" not in representations_table(representations(to_frame(runs(BELOW)))).titles
 
 
 def drawn(summary, unit="nats"):

@@ -1,4 +1,4 @@
-"""Digits: the truth of the channel, parts that never mix, the interval of representations, bad images."""
+"""Digits: the truth of the channel, parts that never mix, what a probe can tell, bad images."""
 
 import hashlib
 import itertools
@@ -168,15 +168,13 @@ def test_representations_are_of_the_same_pairs():
     assert torch.equal(z, 2 * x.view(50, 2, 64)[:, :, :10].flatten(1))
     assert torch.equal(other, y.view(50, 2, 64)[:, :, 20:30].flatten(1) - 1)
     assert pair.dims == Dims(20, 20)
-    assert (pair.log_ratio, pair.log_conditional, pair.entropy_y) == (None, None, None)
+    assert (pair.log_conditional, pair.entropy_y) == (None, None)
 
 
-def test_the_lower_end_is_the_information_of_predicted_classes_pair_by_pair():
+def test_what_the_probe_tells_is_the_information_of_predicted_classes_pair_by_pair():
     """Over all pairs of test images, each weighed as the task draws it, counted one by one."""
     task = tasks.get("digits", m=3, p=0.2)
     pair = task.represented(lambda rows: rows, lambda rows: rows, generator())
-    low, high = pair.truth.low, pair.truth.high
-    assert high == task.true_mi_nats
     found = load(None)
     guess = predictions(found.train.pixels, found.train.classes, found.test.pixels)
     counts, classes = found.test.counts, found.test.classes
@@ -188,7 +186,9 @@ def test_the_lower_end_is_the_information_of_predicted_classes_pair_by_pair():
                 joint[a, b] += weight
     product = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
     kept = joint > 0
-    assert low == pytest.approx(3 * (joint[kept] * np.log(joint[kept] / product[kept])).sum(), rel=1e-9)
+    expected = 3 * (joint[kept] * np.log(joint[kept] / product[kept])).sum()
+    assert pair.facts["probe_nats"] == pytest.approx(expected, rel=1e-9)
+    assert pair.facts["probe_nats"] < pair.truth.value == task.true_mi_nats
     balanced = confusion(guess, classes, 10).diagonal().mean().item()
     assert pair.facts["probe_accuracy"] == pytest.approx(balanced)
     assert 0.9 < balanced < 1
@@ -196,18 +196,23 @@ def test_the_lower_end_is_the_information_of_predicted_classes_pair_by_pair():
 
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.9])
 @pytest.mark.parametrize("encode", [lambda rows: rows, torch.zeros_like, lambda rows: rows[:, 20:22]])
-def test_intervals_are_in_order(p, encode):
+def test_neither_a_probe_nor_a_representation_exceeds_the_images(p, encode):
     task = tasks.get("digits", m=2, p=p)
-    truth = task.represented(encode, encode, generator()).truth
-    assert 0 <= truth.low <= truth.high == task.true_mi_nats
+    pair = task.represented(encode, encode, generator())
+    assert pair.truth.value is not None
+    assert 0 <= pair.facts["probe_nats"] <= pair.truth.value + 1e-12
+    assert pair.truth.value <= task.true_mi_nats
 
 
-def test_a_constant_has_no_lower_end_and_no_accuracy_but_chances():
+def test_a_constant_has_no_information_and_no_accuracy_but_chances():
     pair = tasks.get("digits").represented(torch.ones_like, torch.ones_like, generator())
-    assert pair.truth.low == pytest.approx(0, abs=1e-12)
+    assert pair.truth.value == pytest.approx(0, abs=1e-12)
+    assert pair.facts["probe_nats"] == pytest.approx(0, abs=1e-12)
     assert pair.facts["probe_accuracy"] == pytest.approx(0.1)
     assert pair.facts["alignment"] == pytest.approx(0, abs=1e-9)
     assert pair.facts["uniformity"] == pytest.approx(0, abs=1e-9)
+    x, y = pair.draw(5, generator())
+    assert pair.log_ratio(x, y).abs().max().item() < 1e-12
 
 
 # ---- Own images
@@ -333,6 +338,38 @@ def test_identical_images_count_once():
     found = parted(np.concatenate([images, images]), np.concatenate([labels, labels]))
     assert (found.train.counts + found.test.counts).tolist() == [10, 10]
     assert not rows_of(found.train.pixels) & rows_of(found.test.pixels)
+
+
+def one_ulp_apart(images):
+    return np.nextafter(images.astype(np.float32), np.float32(np.inf))
+
+
+def test_images_one_ulp_apart_count_once_and_keep_their_class():
+    rng = np.random.default_rng(0)
+    images, labels = rng.random((20, 4, 4)), np.arange(20) % 2
+    once = parted(images, labels)
+    twice = parted(np.concatenate([images, one_ulp_apart(images)]), np.concatenate([labels, labels]))
+    assert twice.train.pixels.equal(once.train.pixels)
+    assert twice.test.pixels.equal(once.test.pixels)
+
+
+def test_images_one_ulp_apart_of_two_classes_are_an_error():
+    rng = np.random.default_rng(0)
+    images, labels = rng.random((20, 4, 4)), np.arange(20) % 2
+    images = np.concatenate([images, one_ulp_apart(images[3:4])])
+    with pytest.raises(mibench.UsageError, match="Images 3 and 20 are identical, with labels 1 and 0"):
+        parted(images, np.append(labels, 0))
+
+
+def test_images_that_differ_in_one_faint_pixel_keep_their_class():
+    """The pixel's largest value is a millionth of the others', and the images differ by a tenth of that."""
+    rng = np.random.default_rng(0)
+    images = np.repeat(rng.random((10, 4, 4)), 2, axis=0)
+    images[:, 0, 0] = 1e-6 * np.tile([0.9, 1.0], 10)
+    labels = np.arange(20) % 2
+    found = parted(images, labels)
+    for part in (found.train, found.test):
+        assert found.classes_of(part.pixels.float()).equal(part.classes)
 
 
 @pytest.mark.parametrize(

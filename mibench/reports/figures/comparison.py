@@ -13,13 +13,16 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from mibench.analysis.cells import CELL, FIT, blocks, is_elsewhere, shown_in
+from mibench.analysis.cells import CELL, FIT, blocks, has_interval, is_elsewhere, shown_in
 from mibench.reports.figures import style
 from mibench.reports.figures.kind import FigureKind
+from mibench.reports.words import INSIDE_NOTE, RMSE_NOTE
 
 Looks = Mapping[str, style.Look]
 
 _METRICS = {"bias": "Bias", "std": "Std. deviation", "rmse": "RMSE"}
+_BOUNDED = {"bias": ", 0 inside I", "std": "", "rmse": ", at least"}
+"""What the axes say as well where the truth is an interval."""
 _PALE = 0.6  # share of white in the colour of the error that training leaves
 FEW_BARS = 4
 """Panels of the error split with up to this many bars stand beside each other."""
@@ -41,7 +44,7 @@ def _draw_metrics(summary: pd.DataFrame, unit: str) -> Figure:
                 sides = line[f"{metric}_se"]
                 style.draw_line(axis, line["true_mi"], line[metric], sides, looking[str(label)].line)
             axis.set_title(title if metric == "bias" else "", loc="left")
-            axis.set_ylabel(f"{name} [{unit}]")
+            axis.set_ylabel(f"{name}{_BOUNDED[metric] if has_interval(group) else ''} [{unit}]")
             axis.set_xlabel(f"{true_mi(summary)} [{unit}]")
             axis.set_xticks(_ticks(shown["true_mi"]))
     return figure
@@ -149,6 +152,7 @@ METRICS_VS_TRUE = FigureKind(
     caption=lambda summary: (
         "Bias, standard deviation and root mean square error against the true MI, one line per estimator. "
         "Bars are one standard error across seeds to either side."
+        + (f" {INSIDE_NOTE} {RMSE_NOTE}" if has_interval(summary) else "")
     ),
     draw=_draw_metrics,
 )

@@ -14,10 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from mibench.analysis.cells import CELL, is_elsewhere, shown_in
+from mibench.analysis.cells import CELL, has_interval, is_elsewhere, shown_in
 from mibench.reports.figures import style
 from mibench.reports.figures.kind import FigureKind
 from mibench.reports.tables import is_varying
+from mibench.reports.words import INSIDE_NOTE
 
 SIDESTEP = 1.02  # of x, from level to level: so little that the eye still reads the tick
 SMALLEST_GAP_INCHES = 0.09
@@ -82,7 +83,7 @@ def _draw_bias(axis: Axes, group: pd.DataFrame, looking: Looks, unit: str, acros
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_formatter("{x:g}")
     axis.set_xlabel(_ACROSS[across])
-    axis.set_ylabel(f"Estimate − upper end of I [{unit}]" if style.has_band(group) else f"Bias [{unit}]")
+    axis.set_ylabel(f"Estimate − upper end of I [{unit}]" if has_interval(group) else f"Bias [{unit}]")
 
 
 def _draw_band(
@@ -172,7 +173,7 @@ def _legend(cells: pd.DataFrame, looking: Looks, level: str) -> tuple[list[Artis
     if by_truth and (cells["encoder_ceiling"] < cells["true_mi_high"]).any():
         names["-."] = "encoder's ceiling − I"
     styles: list[Artist] = [style.entry(label, color="0.25", ls=line) for line, label in names.items()]
-    if style.has_band(cells):
+    if has_interval(cells):
         styles.append(style.entry("truth lies here", **style.BAND_LINE))
     is_point = cells["true_mi_low"] == cells["true_mi_high"]
     if not by_truth and (is_elsewhere(cells) & is_point).any():
@@ -188,10 +189,11 @@ def _failures(group: pd.DataFrame) -> str:
 
 
 _LINES = "Solid: mean over seeds with its 95% interval. Dashed: at the exact density ratio. "
+_BAND = f"Shaded: where the truth of the representation lies; the origin is its upper end. {INSIDE_NOTE}"
 
 
 def _with_band(text: str, band: str) -> Callable[[pd.DataFrame], str]:
-    return lambda summary: text + band if style.has_band(summary) else text
+    return lambda summary: text + band if has_interval(summary) else text
 
 
 BIAS_VS_N = FigureKind(
@@ -200,8 +202,7 @@ BIAS_VS_N = FigureKind(
     caption=_with_band(
         f"Bias against n, one line per true MI. {_LINES}Dotted: the ceiling's own bias, which no estimate "
         "can exceed.",
-        " Shaded: where the truth of the representation lies; the origin is its upper end. Dash-dotted: the "
-        "ceiling of the encoder's own estimate.",
+        f" {_BAND} Dash-dotted: the ceiling of the encoder's own estimate.",
     ),
     draw=lambda summary, unit: _panels(summary, unit, _draw_bias, "true_mi"),
 )
@@ -209,7 +210,9 @@ BIAS_VS_N = FigureKind(
 BIAS_VS_SAMPLES = FigureKind(
     "bias_vs_samples",
     applies=lambda summary: bool(summary["samples"].notna().any()),
-    caption=lambda summary: f"Bias against the size of the data set, one line per true MI. {_LINES}".strip(),
+    caption=_with_band(
+        f"Bias against the size of the data set, one line per true MI. {_LINES}".strip(), f" {_BAND}"
+    ),
     draw=lambda summary, unit: _panels(
         summary.dropna(subset="samples"),
         unit,

@@ -24,6 +24,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from mibench.analysis.cells import has_interval
+
 COLUMN_INCHES = 3.4
 PAGE_INCHES = 7.0
 PANEL_INCHES = 2.5
@@ -253,14 +255,9 @@ def draw_truth(axis: Axes, cells: pd.DataFrame, x: str = "true_mi") -> None:
         axis.plot(ends.index, low, **TRUTH_LINE, marker="_" if len(ends) == 1 else "", zorder=4)
 
 
-def has_band(cells: pd.DataFrame) -> bool:
-    """Return whether some truth is an interval."""
-    return bool((cells["true_mi_low_nats"] < cells["true_mi_high_nats"]).any())
-
-
 def truth_entry(cells: pd.DataFrame) -> Line2D:
     """Return the entry of a legend for what `draw_truth` draws."""
-    return entry("truth lies here", **BAND_LINE) if has_band(cells) else entry("truth", **TRUTH_LINE)
+    return entry("truth lies here", **BAND_LINE) if has_interval(cells) else entry("truth", **TRUTH_LINE)
 
 
 def ceiling_name(cells: pd.DataFrame) -> str:

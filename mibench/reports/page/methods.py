@@ -14,7 +14,7 @@ from mibench.reports.page.citations import ADAM, BARBER_AGAKOV, ONE_CYCLE, Citat
 from mibench.reports.page.content import About
 from mibench.reports.page.templates import environment
 from mibench.reports.tables import setting
-from mibench.reports.words import counted, listed, numbers, seeds, sentence_part
+from mibench.reports.words import INSIDE_NOTE, counted, listed, numbers, seeds, sentence_part
 from mibench.store.record import NO_ENCODER
 
 _TRAINING = ["protocol", "samples", *FIT[1:]]
@@ -44,7 +44,7 @@ def methods(
     made.tests["nan"] = pd.isna
     made.globals |= {"cite": citations.cite, "counted": counted, "unit": unit}
     made.globals |= {"ADAM": ADAM, "ONE_CYCLE": ONE_CYCLE, "BARBER_AGAKOV": BARBER_AGAKOV}
-    made.globals |= {"target_se_nats": target_se_nats, "most_rows": most_rows}
+    made.globals |= {"target_se_nats": target_se_nats, "most_rows": most_rows, "inside_note": INSIDE_NOTE}
     facts = _subjects(records, about, unit) | _training(records, about) | _reporting(records)
     text: Any = made.get_template("methods.j2").make_module(facts)
     return [" ".join(part().split()) for part in (text.subjects, text.training, text.reporting)]

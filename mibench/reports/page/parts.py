@@ -166,7 +166,7 @@ def split_words(summary: pd.DataFrame) -> list[str]:
                 f"{counted(len(cells), 'cell')}, that of the model and its training in {len(cells) - larger}"
             )
         elif group["bias_nats"].notna().any():
-            words = "the exact density ratio is not known, so that the error is not split"
+            words = "the exact density ratio was not known, so that the error is not split"
         else:
             words = "no cell has both a finished run and a known truth"
         sentences.append(f"{label}: {words}.")
