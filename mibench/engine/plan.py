@@ -118,6 +118,11 @@ class Pack:
         leaders = (replace(leader, task=at_level(leader.task, level)) for leader in self.leaders)
         return Pack(tuple((leader,) for leader in leaders), self.source)
 
+    @property
+    def training_tasks(self) -> list[Choice]:
+        """The task of each training, at no particular true MI where it climbs through all levels."""
+        return [training_task(leader) for leader in self.leaders]
+
     @cached_property
     def dims(self) -> Dims:
         """The dimensions of every pair."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import ClassVar
 
 import torch
@@ -15,7 +16,7 @@ from mibench.engine.fit import Fitted, fit
 from mibench.engine.loop import Report
 from mibench.engine.plan import Pack
 from mibench.engine.protocols.base import Protocol
-from mibench.engine.read import Reader, Readout, exact_readings, outputs_of, readings, summarise
+from mibench.engine.read import Reader, Readout, constant, exact_readings, outputs_of, readings, summarise
 from mibench.errors import UsageError
 from mibench.registry import option
 from mibench.seeding import stream
@@ -130,7 +131,7 @@ class Samples(Protocol):
         ]
         read = [readings(pack, best, part) for part in batches]
         exact = _exact(pack, parts[2])
-        collapsed = _collapsed(pack, best, batches[2][0])
+        collapsed = _collapsed(pack, best, chain(*reversed(batches)))
         readouts = {}
         for place, specs in enumerate(pack.trainings):
             step = int(stop.best_step[place])
@@ -261,11 +262,11 @@ def _by_batch(rows: Tensor, n: int) -> Tensor:
 
 
 @torch.no_grad()
-def _collapsed(pack: Pack, fitted: Fitted, batch: Batch) -> list[bool]:
+def _collapsed(pack: Pack, fitted: Fitted, batches: Iterable[Batch]) -> list[bool]:
     """Return which models are constant."""
-    assert pack.objective is not None
-    flat: list[bool] = pack.objective.collapsed(outputs_of(pack, fitted.parameters, batch)).tolist()
-    return flat
+    objective = pack.objective
+    assert objective is not None
+    return constant(objective.only_score(outputs_of(pack, fitted.parameters, batch)) for batch in batches)
 
 
 def _exact(pack: Pack, part: Chunk) -> dict[Reader, Tensor]:
