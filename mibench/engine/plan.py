@@ -91,7 +91,7 @@ class Pack:
     @cached_property
     def objective(self) -> Objective | None:
         """What every run trains, None for nothing."""
-        return estimators.registry.make(self.first.estimator).objective
+        return estimators.objective_of(self.first.estimator)
 
     @cached_property
     def estimators(self) -> dict[Choice, Estimator]:
@@ -235,7 +235,7 @@ def packs(specs: Sequence[RunSpec], budget_bytes: int, source: Source | None = N
 
 def objective_of(spec: RunSpec) -> Objective | None:
     """Return what a run trains, None for nothing."""
-    return estimators.registry.make(spec.estimator).objective
+    return estimators.objective_of(spec.estimator)
 
 
 def training_key(spec: RunSpec) -> str:
