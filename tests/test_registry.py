@@ -576,3 +576,26 @@ def test_our_own_classes_are_listed_without_importing_them():
 def test_nothing_of_our_own_is_broken():
     for part in (encoders, estimators, protocols, tasks, models):
         assert not [name for name, entry in part.registry.entries.items() if entry.reason]
+
+
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (lambda: estimators.registry.load("ksg")(k=2.5), "k of 'ksg' must be a whole number, not 2.5"),
+        (lambda: estimators.registry.load("nce")(k=2.5), "k of 'nce' must be a whole number, not 2.5"),
+        (lambda: tasks.registry.load("cubic")(dim=2.5), "dim of 'cubic' must be a whole number, not 2.5"),
+        (lambda: models.registry.load("joint")(hidden="8"), "hidden of 'joint' must be a whole number"),
+        (lambda: protocols.registry.load("samples")(every=2.5), "every of 'samples' must be a whole"),
+        (lambda: protocols.registry.load("staircase")(span=2.5), "span of 'staircase' must be a whole"),
+        (lambda: encoders.registry.load("cpc")(steps=2.5), "steps of 'cpc' must be a whole number"),
+        (lambda: estimators.get(f"nce[k={2**53}]"), "between -2^53 and 2^53"),
+        (lambda: estimators.get("ksg", k=10**400), "must be a number"),
+        (lambda: estimators.get("mmg", low=-1e308, high=1e308), "low of 'mmg' must lie between -100 and 100"),
+        (lambda: estimators.get("mmg", high=math.nextafter(100, 101)), "high of 'mmg' must lie between"),
+        (lambda: estimators.registry.load("mmg")(low=math.nan), "low of 'mmg' must lie between"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_in_python_too(make, what):
+    with pytest.raises(mibench.UsageError) as caught:
+        make()
+    assert what in caught.value.what

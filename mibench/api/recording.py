@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +12,7 @@ from mibench.engine.jobs import Outcome
 from mibench.engine.plan import objective_of, training_key
 from mibench.engine.protocols import registry as protocols
 from mibench.engine.sources import TaskPairs
+from mibench.limits import LARGEST
 from mibench.store.record import FIELDS, NO_ENCODER, Record
 
 
@@ -69,10 +69,13 @@ def record_of(outcome: Outcome, planned: Plan, pairs: TaskPairs) -> Record:
 
 
 def _same_named(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that a record has under the same name, with the unit or without; None for NaN."""
+    """Return the values that a record has under the same name, with the unit or without; None for NaN.
+
+    So are numbers beyond what a record can have.
+    """
     named = {name if name in FIELDS else f"{name}_nats": value for name, value in values.items()}
     return {name: _known(value) for name, value in named.items() if name in FIELDS}
 
 
 def _known(value: Any) -> Any:  # noqa: ANN401 - any value of a record
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return None if isinstance(value, float) and not abs(value) <= LARGEST else value

@@ -16,7 +16,7 @@ from mibench.engine.data import Batches, Chunk, evaluation_chunks, known, stacke
 from mibench.engine.fit import Fitted
 from mibench.engine.plan import Pack
 from mibench.estimators.base import Estimator
-from mibench.limits import ABSURD_NATS, WORSE_SHARE, WORSE_THAN_NOTHING_NATS, too_high
+from mibench.limits import ABSURD_NATS, LARGEST, WORSE_SHARE, WORSE_THAN_NOTHING_NATS, too_high
 from mibench.registry import Choice
 from mibench.scores import log_mean_exp_negatives, positives
 from mibench.spec import RunSpec
@@ -418,7 +418,7 @@ def failure(
     if worse > WORSE_SHARE:
         return f"the estimate is below {WORSE_THAN_NOTHING_NATS:g} nats in {worse:.0%} of the batches"
     mean = values.mean().item()
-    if mean < ABSURD_NATS:
+    if not ABSURD_NATS <= mean <= LARGEST:
         return f"the estimate's mean is {mean:.3g} nats"
     if estimator.objective is None or estimator.bound.side == "upper":
         return ""

@@ -153,6 +153,7 @@ def merge(records: Iterable[Record]) -> dict[str, Record]:
 
 def _read(path: Path) -> list[Record]:
     lines = path.read_bytes().split(b"\n")
+    ended = len(lines) - 1
     if not lines[-1]:
         lines.pop()  # what follows the last newline; a line without one counts, if it is a whole record
     records = []
@@ -165,7 +166,7 @@ def _read(path: Path) -> list[Record]:
                 "Upgrade mibench, or give another --out folder.",
             ) from None
         except (ValueError, TypeError, RecursionError) as error:
-            if number < len(lines):
+            if number <= ended:
                 raise StoreError(
                     f"{path}, line {number}, is damaged: {error}.",
                     "Restore the file from a copy, or delete that line: its run is then done again.",

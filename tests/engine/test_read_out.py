@@ -202,3 +202,9 @@ def test_trained_infonce_is_within_0_12_nats_of_its_oracle_and_not_above():
     for own in gaps.values():
         assert len(own) == 5
         assert -0.12 < sum(own) / 5 < 0
+
+
+def test_an_upper_bound_beyond_all_numbers_of_a_record_does_not_count():
+    values = torch.full((3,), 2e100, dtype=torch.float64)
+    assert "mean" in read.summarise(estimators.get("club"), 64, values, None, collapsed=False).message
+    assert read.summarise(estimators.get("club"), 64, values / 4, None, collapsed=False).message == ""

@@ -22,6 +22,7 @@ from mibench.registry import option
 from mibench.seeding import stream
 from mibench.spec import RunSpec
 from mibench.tasks.pair import Pair
+from mibench.validation import check_sizes
 
 Parts = list[Chunk]
 """The train, validation and test rows of every run: x (R, rows, dim_x) and y (R, rows, dim_y), in float64."""
@@ -51,10 +52,7 @@ class Samples(Protocol):
     reference: ClassVar[str] = "this package"
 
     def __post_init__(self) -> None:
-        for key in ("size", "every", "patience"):
-            value = getattr(self, key)
-            if value < 1:
-                raise UsageError(f"{key} of 'samples' must be at least 1, not {value}.", "Give 1 or more.")
+        check_sizes(self.name, size=self.size, every=self.every, patience=self.patience)
         if min(self.train, self.validation) <= 0 or self.train + self.validation >= 1:
             raise UsageError(
                 f"train={self.train:g} and validation={self.validation:g} leave a part empty.",
