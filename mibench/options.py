@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -177,6 +178,16 @@ def whole_number(value: Any, what: str, least: int | None = None) -> int:  # noq
     if least is not None and exact < least:
         raise UsageError(f"{what} must be at least {least}, not {exact}.", f"Give {least} or more.")
     return exact
+
+
+def path_of(value: Any, what: str) -> Path:  # noqa: ANN401
+    """Return a path, or raise a UsageError that names `what`."""
+    try:
+        return Path(value)
+    except TypeError:
+        raise UsageError(
+            f"{what} must be a path, not {value!r}.", "Give each path as a text or a pathlib.Path of its own."
+        ) from None
 
 
 def real_number(value: Any, what: str) -> float:  # noqa: ANN401

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mibench.errors import StoreError, StoreWarning
+from mibench.options import path_of
 from mibench.store.files import write_whole
 from mibench.store.record import NewerSchemaError, Record, from_line, to_line
 
@@ -45,7 +46,7 @@ class Store:
     """
 
     def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder)
+        self.folder = path_of(folder, "out")
         if self.folder.exists() and not self.folder.is_dir():
             raise StoreError(
                 f"The output folder {str(self.folder)!r} is a file.", "Give another --out folder."
