@@ -14,11 +14,12 @@ import re
 import textwrap
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from os import PathLike
 from typing import Any, ParamSpec, TypeAlias, TypedDict, TypeVar, get_args, get_origin, get_type_hints
 
 from mibench.errors import UsageError, unknown
-from mibench.notation import split_names
-from mibench.options import real_number, whole_number
+from mibench.notation import split_names, text_of
+from mibench.options import path_of, real_number, whole_number
 from mibench.spec import PRECISIONS, SCHEDULES, RunSpec
 
 T = TypeVar("T")
@@ -76,8 +77,14 @@ def setting(help: str, *more_flags: str, **about: Any) -> Any:  # noqa: ANN401 -
 # ---- how values are read
 
 
+def plain(value: Any) -> Any:  # noqa: ANN401 - any value
+    """Return the numbers of an array, a tensor or a column, with its brackets; anything else as it is."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
 def items(value: Any) -> list[Any]:  # noqa: ANN401 - a value, a text of values, or several of either
-    """Return the items of `4`, `"2,4"`, `[2, 4]` or `["2,4", "6"]`."""
+    """Return the items of `4`, `"2,4"`, `[2, 4]`, `["2,4", "6"]` or of an array."""
+    value = plain(value)
     if isinstance(value, str):
         return [part.strip() for part in value.split(",")]
     if isinstance(value, Iterable):
@@ -95,19 +102,27 @@ def some(values: Iterable[T], what: str) -> tuple[T, ...]:
 
 def one_of(value: str, what: str, allowed: Collection[str]) -> str:
     """Return a value that is among those allowed, or raise a UsageError that names the nearest."""
-    if value not in allowed:
-        raise unknown(what, value, allowed, f"It is one of: {', '.join(allowed)}.")
+    if not isinstance(value, str) or value not in allowed:
+        raise unknown(what, str(value), allowed, f"It is one of: {', '.join(allowed)}.")
     return value
 
 
-def _texts(value: OneOrMore[str], what: str) -> tuple[str, ...]:
-    """Return texts as they are: a path may hold a comma."""
-    return some([value] if isinstance(value, str) else value, what)
+def _paths(value: OneOrMore[PathLike[str] | str], what: str) -> tuple[str, ...]:
+    """Return paths as they are: one may hold a comma."""
+    return some((str(path_of(path, what)) for path in _several(value)), what)
 
 
 def _names(value: OneOrMore[str], what: str) -> tuple[str, ...]:
     """Return names with options, of which each stands for one thing."""
-    return some((name for text in _texts(value, what) for name in split_names(text)), what)
+    texts = (text_of(text, what) for text in _several(value))
+    return some((name for text in texts for name in split_names(text)), what)
+
+
+def _several(value: Any) -> Iterable[Any]:  # noqa: ANN401 - a value, or a list of them
+    """Return the values of a list, or the only one."""
+    value = plain(value)
+    is_one = isinstance(value, str) or not isinstance(value, Iterable)
+    return [value] if is_one else value
 
 
 def _each(convert: Callable[[Any, str], T]) -> Callable[[Any, str], tuple[T, ...]]:
@@ -116,6 +131,7 @@ def _each(convert: Callable[[Any, str], T]) -> Callable[[Any, str], tuple[T, ...
 
 def _seeds(value: OneOrMore[int | str], _: str) -> tuple[int, ...]:
     """Return the seeds of `3` (0, 1, 2), `"2:5"` (2, 3, 4) or a list of them."""
+    value = plain(value)
     given = some(items(value), "seed")
     alone = given[0] if len(given) == 1 else None
     if isinstance(alone, str) and ":" in alone:
@@ -180,7 +196,7 @@ class Grid:
     )
     data: tuple[str, ...] = setting(
         "Files with your own labelled images (.npz), for task digits.",
-        read=_texts,
+        read=_paths,
         metavar="PATHS",
         level=True,
         of=lambda run: dict(run.task.options).get("sha256"),  # a file is its contents, wherever it is

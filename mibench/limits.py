@@ -14,6 +14,9 @@ ABSURD_NATS = -1000.0
 
 MARGIN_NATS = 10.0
 
+LARGEST = 1e100
+"""No number of a user or of a record is beyond this: squares of much larger ones are infinite in float64."""
+
 
 def most(exact: float | None, n: int) -> float:
     """Return the most that a lower bound or a plug-in can rightly read from batches of n, in nats.

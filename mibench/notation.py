@@ -25,13 +25,23 @@ class Verbatim(str):
     __slots__ = ()
 
 
+def text_of(value: Any, what: str) -> str:  # noqa: ANN401 - any value
+    """Return a text as it is, or raise a UsageError that names `what`."""
+    if not isinstance(value, str):
+        raise UsageError(
+            f"{what} must be a text, not {value!r}.",
+            "Give a name, with its options in brackets: 'name[option=value]'.",
+        )
+    return value
+
+
 def parse(text: str, kind: str) -> tuple[str, dict[str, Any]]:
     """Split `"nce[k=5]"` into its name and its options as text.
 
     A value that holds a comma, a bracket or the like stands in double quotes, in which a backslash stands
     before a quote or a backslash: `digits[data="a,b.npz"]`.
     """
-    match = _CHOICE.fullmatch(text.strip())
+    match = _CHOICE.fullmatch(text_of(text, f"The name of the {kind}").strip())
     if match is None:
         raise UsageError(
             f"Cannot read {text!r}: no {kind} can have this name.",

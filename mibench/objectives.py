@@ -88,9 +88,12 @@ class Objective(ABC):
         """Return the criterion of a model that sees no dependence, which early stopping has to beat."""
         return -torch.inf
 
-    def collapsed(self, outputs: Tensors) -> Tensor:
-        """Return for each run whether its model is constant on the batch, (R,)."""
-        return torch.zeros(len(next(iter(outputs.values()))), dtype=torch.bool)
+    def only_score(self, outputs: Tensors) -> Tensor:
+        """Return the score that a run's model gives to every pair of the batch, (R,); NaN for several.
+
+        Models that give no scores have none.
+        """
+        return torch.full((len(next(iter(outputs.values()))),), torch.nan)
 
     def log_ratio(self, outputs: Tensors) -> Tensor | None:
         """Return the log density ratio that the model stands for, (R, n, n) in float64; None if for none."""
@@ -145,10 +148,11 @@ class OfScores(Objective):
         nothing = torch.zeros(1, n, n, dtype=torch.float64)
         return self.criterion({"scores": self.optimal_critic(nothing)}).item()
 
-    def collapsed(self, outputs: Tensors) -> Tensor:
-        """Return whether a critic gives the same score to every pair."""
-        scores = outputs["scores"]
-        return scores.amax((-2, -1)) == scores.amin((-2, -1))
+    def only_score(self, outputs: Tensors) -> Tensor:
+        """Return the score that a critic gives to every pair of the batch, NaN for several."""
+        lowest, highest = outputs["scores"].aminmax(dim=-1)
+        lowest, highest = lowest.amin(-1), highest.amax(-1)
+        return lowest.where(lowest == highest, torch.nan)
 
     def log_ratio(self, outputs: Tensors) -> Tensor | None:
         """Return the log density ratio where the optimal critic is unique."""

@@ -9,16 +9,21 @@ import dataclasses
 import functools
 import math
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from mibench.errors import UsageError
+from mibench.limits import LARGEST
 from mibench.notation import Verbatim, quoted
 
 Value = str | int | float | bool | None
 
 DIGEST_SHOWN = 12
 """Characters of a digest that a label shows."""
+
+WHOLE_BELOW = 2**53
+"""Whole numbers up to here are the same as floats, and as numbers of JSON in any program."""
 
 INFINITE = ("inf", "infinity", "∞")
 
@@ -165,18 +170,35 @@ def whole_number(value: Any, what: str, least: int | None = None) -> int:  # noq
     number = real_number(value, what)
     if number != int(number):
         raise UsageError(f"{what} must be a whole number, not {value!r}.", "Give a whole number.")
-    exact = int(value) if isinstance(value, str) and value.strip().lstrip("+-").isdigit() else int(number)
+    if abs(number) >= WHOLE_BELOW:
+        raise UsageError(
+            f"{what} must be a whole number between -2^53 and 2^53, not {value!r}.", "Give a smaller number."
+        )
+    exact = int(number)
     if least is not None and exact < least:
         raise UsageError(f"{what} must be at least {least}, not {exact}.", f"Give {least} or more.")
     return exact
+
+
+def path_of(value: Any, what: str) -> Path:  # noqa: ANN401
+    """Return a path, or raise a UsageError that names `what`."""
+    try:
+        return Path(value)
+    except TypeError:
+        raise UsageError(
+            f"{what} must be a path, not {value!r}.", "Give each path as a text or a pathlib.Path of its own."
+        ) from None
 
 
 def real_number(value: Any, what: str) -> float:  # noqa: ANN401
     """Return a value as a finite float (never -0.0), or raise a UsageError that names `what`."""
     try:
         number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # the last: a tensor of several numbers
         number = math.nan
-    if not math.isfinite(number):
-        raise UsageError(f"{what} must be a number, not {value!r}.", "Give a finite number.")
+    if not abs(number) <= LARGEST:
+        raise UsageError(
+            f"{what} must be a number, not {value!r}.",
+            f"Give a finite number, of at most {LARGEST:g} in size.",
+        )
     return number + 0.0

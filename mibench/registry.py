@@ -19,6 +19,7 @@ import pkgutil
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -111,6 +112,7 @@ class Registry(Generic[T]):
             plug-in, of which this is checked.
         unlabelled: options that a label leaves out because tables show them in columns of their own; a class
             may have others, in an attribute of that name.
+        required: class attributes without which a class cannot be used.
     """
 
     def __init__(
@@ -120,12 +122,14 @@ class Registry(Generic[T]):
         group: str | None = None,
         base: str = "builtins:object",
         unlabelled: tuple[str, ...] = (),
+        required: tuple[str, ...] = (),
     ) -> None:
         self.kind = kind
         self._source = source
         self._group = group
         self._base = base
         self._unlabelled = unlabelled
+        self._required = required
         self._made = functools.lru_cache(maxsize=OBJECTS_KEPT)(self._make)
 
     @cached_property
@@ -225,14 +229,13 @@ class Registry(Generic[T]):
         Raises:
             UsageError: there is none, several packages have one, or the plug-in that has it is broken.
         """
-        see = f"'mibench list {self.kind}s' shows all."
         if name not in self.entries:
             several = [known for known in self.entries if known.endswith(f"/{name}")]
             if several:
                 raise UsageError(
                     f"Several packages have {_a(self.kind)} {name!r}.", f"Give one of: {', '.join(several)}."
                 )
-            raise unknown(self.kind, name, self.entries, see)
+            raise unknown(self.kind, name, self.entries, f"'mibench list {self.kind}s' shows all.")
         entry = self.entries[name]
         try:
             if entry.reason:
@@ -241,10 +244,29 @@ class Registry(Generic[T]):
         except (Exception, SystemExit) as error:
             if entry.origin == OWN and not entry.reason:
                 raise
-            raise UsageError(
-                f"{self.kind.capitalize()} {name!r} of {entry.origin} is broken: {_reason(error)}.",
-                f"Update, fix or uninstall that package; --debug shows the traceback. {see}",
-            ) from error
+            raise self._is_broken(entry, error) from error
+
+    @contextmanager
+    def blaming(self, name: str) -> Iterator[None]:
+        """Make what the code of a plug-in raises a UsageError that says which is broken.
+
+        What is raised by the project's own code, and a UsageError, is left as it is.
+        """
+        try:
+            yield
+        except UsageError:
+            raise
+        except Exception as error:
+            if self.entries[name].origin == OWN:
+                raise
+            raise self._is_broken(self.entries[name], error) from error
+
+    def _is_broken(self, entry: Entry, error: BaseException) -> UsageError:
+        return UsageError(
+            f"{self.kind.capitalize()} {entry.name!r} of {entry.origin} is broken: {_reason(error)}.",
+            "Update, fix or uninstall that package; --debug shows the traceback. "
+            f"'mibench list {self.kind}s' shows all.",
+        )
 
     def _checked(self, entry: Entry) -> type[T]:
         """Import a plug-in's class, or raise where it is none of this kind."""
@@ -257,6 +279,9 @@ class Registry(Generic[T]):
             raise _BrokenError(
                 f"{entry.attribute} does not define {', '.join(sorted(kind.__abstractmethods__))}"
             )
+        lacking = [attribute for attribute in self._required if not hasattr(kind, attribute)]
+        if lacking:
+            raise _BrokenError(f"{entry.attribute} does not define {', '.join(lacking)}")
         own = entry.name.rpartition("/")[2]
         if getattr(kind, "name", None) != own:
             raise _BrokenError(
@@ -274,12 +299,11 @@ class Registry(Generic[T]):
             if key not in known:
                 see = f"'mibench describe {name}' shows its options."
                 raise unknown(f"option of {self.kind} {name!r}:", key, known, see)
-        return kind(
-            **{
-                key: known[key].convert(value, f"{key} of {self.kind} {name!r}")
-                for key, value in given.items()
-            }
-        )
+        values = {
+            key: known[key].convert(value, f"{key} of {self.kind} {name!r}") for key, value in given.items()
+        }
+        with self.blaming(name):
+            return kind(**values)
 
     def _points(self) -> list[EntryPoint]:
         """Return the entry points of other packages, each once."""

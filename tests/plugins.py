@@ -157,6 +157,19 @@ class ExactCritic(Critic):
         return parameters["scale"] * task_of("gaussian", dim=self.dim, mi=self.mi).log_density_ratio(x, y)
 
 
+@dataclass(frozen=True)
+class ConstantCritic(Critic):
+    """One number, whatever the pair."""
+
+    name = "constant-critic"
+
+    def initialise(self, dims, generator, dtype):
+        return {"score": torch.zeros(1, 1, dtype=dtype)}
+
+    def scores(self, parameters, x, y):
+        return parameters["score"].expand(-1, x.shape[1], y.shape[1])
+
+
 class Bilinear(nn.Module):
     """An ordinary module: x' W y of a hidden layer of each side."""
 

@@ -1,16 +1,20 @@
 """`mibench.run` and the rest of the contract in Python."""
 
 import ast
+import math
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 import mibench
 from mibench.store.record import FIELDS
 
 GRID = {"dim": 2, "mi": [0.5, 1], "n": [4], "steps": 3, "seeds": 3, "device": "cpu"}
+SMALL = {"dim": 2, "steps": 3, "device": "cpu"}
 
 
 def test_run_returns_a_row_a_run():
@@ -120,3 +124,56 @@ def test_type_checkers_see_the_names_that_there_are():
 
 def test_the_package_says_that_it_is_typed():
     assert files("mibench").joinpath("py.typed").is_file()
+
+
+@pytest.mark.parametrize(
+    ("call", "what"),
+    [
+        (lambda: mibench.run(mibench.estimators.get("nwj")), "estimator must be a text, not NWJ("),
+        (lambda: mibench.run(3), "estimator must be a text, not 3"),
+        (lambda: mibench.run([3]), "estimator must be a text, not 3"),
+        (lambda: mibench.run("nwj", critic=mibench.models.get("joint")), "critic must be a text"),
+        (lambda: mibench.run("nwj", "digits", data=3), "data must be a path, not 3"),
+        (lambda: mibench.run("nwj", schedule=3), "Unknown schedule '3'"),
+        (lambda: mibench.run("nwj", precision=["float32"]), "Unknown precision"),
+        (lambda: mibench.run("nwj", rerun=["all"], **SMALL), "Unknown rerun"),
+        (lambda: mibench.run("nwj", out=3, **SMALL), "out must be a path, not 3"),
+        (lambda: mibench.run("nwj", mi=torch.tensor([[1.0, math.nan]])), "mi must be a number, not nan"),
+        (lambda: mibench.run("nwj", steps=torch.tensor([1, 2])), "steps must be a number"),
+        (lambda: mibench.run("nwj", seeds=2**53), "seeds must be a whole number between -2^53 and 2^53"),
+        (lambda: mibench.run("nwj", seeds=[2**63]), "seed must be a whole number between -2^53 and 2^53"),
+        (lambda: mibench.run("nwj", n=10**400), "n must be a number"),
+        (lambda: mibench.report(), "No results store is given"),
+        (lambda: mibench.report(["results"]), "A results store must be a path, not ['results']"),
+        (lambda: mibench.report("results", out=3), "out must be a path, not 3"),
+        (lambda: mibench.report("results", format=3), "Unknown format '3'"),
+        (lambda: mibench.estimators.get(3), "The name of the estimator must be a text, not 3"),
+        (lambda: mibench.tasks.get(None), "The name of the task must be a text, not None"),
+        (lambda: mibench.validate(3), "Each name must be a text, not 3"),
+    ],
+)
+def test_values_of_the_wrong_type_are_a_users_mistake(call, what):
+    with pytest.raises(mibench.UsageError) as caught:
+        call()
+    assert what in caught.value.what
+    assert caught.value.how
+
+
+@pytest.mark.parametrize(
+    ("settings", "same"),
+    [
+        ({"seeds": torch.tensor(2)}, {"seeds": 2}),
+        ({"seeds": np.int64(2)}, {"seeds": 2}),
+        ({"seeds": torch.tensor([2])}, {"seeds": [2]}),
+        ({"mi": torch.tensor([1.0, 2.0])}, {"mi": [1, 2]}),
+        ({"mi": [torch.tensor(1.0), np.float64(2.0)]}, {"mi": [1, 2]}),
+        ({"n": pd.Series([4, 8])}, {"n": [4, 8]}),
+        ({"estimator": np.array(["nwj", "infonce"])}, {"estimator": "nwj,infonce"}),
+    ],
+)
+def test_arrays_of_numbers_and_names_are_lists_of_them(settings, same):
+    assert keys(**settings) == keys(**same)
+
+
+def keys(**settings):
+    return [spec.key for spec in mibench.plan(**SMALL | settings).specs]

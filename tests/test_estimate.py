@@ -97,6 +97,18 @@ def test_corrected_intervals_cover_the_mean_over_data_sets():
     assert 0.92 <= covered[0.25] / 400 <= 0.98
 
 
+def test_how_rows_are_split_does_not_matter_to_what_splits_none(xy):
+    def shuffled(train):
+        found = mibench.estimate(*xy, "ksg,cca", train=train, seeds=4, device="cpu")
+        values = found.runs[found.runs["shuffled"]].groupby("estimator")["estimate_nats"]
+        return found.table, 3.1824463 * values.std() / math.sqrt(4)  # Student's t, 3 degrees of freedom
+
+    (many, half), (few, _) = shuffled(0.6), shuffled(0.1)
+    assert many.equals(few)
+    widths = many.set_index("estimator")[["shuffled_low_nats", "shuffled_high_nats"]].diff(axis=1).iloc[:, 1]
+    assert widths.to_numpy() == pytest.approx(2 * half[widths.index].to_numpy(), rel=1e-6)
+
+
 def test_near_the_ceiling_there_is_a_warning():
     x = np.random.default_rng(0).normal(size=(1000, 5))
     found = mibench.estimate(x, x, estimator="infonce", n=4, steps=1000, seeds=2, lr=1e-3, device="cpu")

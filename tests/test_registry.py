@@ -446,6 +446,83 @@ def test_the_command_line_lists_a_broken_plugin_and_goes_on(tmp_path):
     assert other[0] == 0
 
 
+FAULTY = """
+from dataclasses import dataclass
+from mibench.estimators.base import FromSamples
+from mibench.models.base import Model
+
+@dataclass(frozen=True)
+class Faulty(FromSamples):
+    name = "faulty"
+    @property
+    def objective(self):
+        return 1 / 0
+    def estimate_from(self, x, y):
+        return x.mean((-1, -2))
+
+@dataclass(frozen=True)
+class Unmade(FromSamples):
+    name = "unmade"
+    def __post_init__(self):
+        1 / 0
+    def estimate_from(self, x, y):
+        return x.mean((-1, -2))
+
+@dataclass(frozen=True)
+class Unchecked(FromSamples):
+    name = "unchecked"
+    def check(self, n, pair=None):
+        1 / 0
+    def estimate_from(self, x, y):
+        return x.mean((-1, -2))
+
+@dataclass(frozen=True)
+class Kindless(Model):
+    name = "kindless"
+    def initialise(self, dims, generator, dtype):
+        return {}
+"""
+
+
+@pytest.fixture(scope="module")
+def among_faulty(tmp_path_factory):
+    """Return a folder with a package whose classes can be imported and raise where they are used."""
+    folder = tmp_path_factory.mktemp("faulty")
+    names = ("faulty", "unmade", "unchecked")
+    lines = [f"{name} = plugin_faulty:{name.capitalize()}" for name in names]
+    groups = ["[mibench.estimators]", *lines, "[mibench.models]", "kindless = plugin_faulty:Kindless"]
+    install(folder, "faulty", "\n".join([*groups, "lost = no_such_module:Lost"]), plugin_faulty=FAULTY)
+    return folder
+
+
+def test_what_a_plugin_raises_is_said_to_be_its_fault(among_faulty):
+    commands = [f"run -e {name} {SMALL}" for name in ("faulty", "unmade", "unchecked")]
+    commands += ["describe faulty", f"check -e faulty --save x.json {SMALL}", f"run -c kindless {SMALL}"]
+    for status, output, error in mibench_in(among_faulty, *commands):
+        assert status == 2, (output, error)
+        assert len(output.strip().splitlines()) == 2
+        assert "of faulty 2.0 is broken: " in output
+
+
+def test_a_broken_model_leaves_the_advice_on_models(among_faulty):
+    untrained, conditional, critics = mibench_in(
+        among_faulty, f"run -e ksg -c joint {SMALL}", f"run -e doe -c joint {SMALL}", "list critics"
+    )
+    assert untrained[0] == conditional[0] == 2
+    assert "Leave out --critic." in untrained[1]
+    assert "give one of: gaussian-mlp" in conditional[1]
+    assert critics[0] == 0
+    assert "kindless" not in critics[1]
+
+
+def test_what_cannot_be_tested_is_said_and_the_others_are_tested(among_faulty):
+    (done,) = mibench_in(among_faulty, "validate faulty ksg[k=500] nce[k=200] bilinear")
+    assert done[0] == 1
+    assert "can be tested: FAILED: ZeroDivisionError" in done[1]
+    assert done[1].count("can be tested: FAILED: expected an estimator that works on batches of 200") == 2
+    assert "model bilinear\n  documented: ok" in done[1]
+
+
 CLASHING = """
 from dataclasses import dataclass
 from mibench.estimators.scores.nwj import NWJ
@@ -499,3 +576,26 @@ def test_our_own_classes_are_listed_without_importing_them():
 def test_nothing_of_our_own_is_broken():
     for part in (encoders, estimators, protocols, tasks, models):
         assert not [name for name, entry in part.registry.entries.items() if entry.reason]
+
+
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (lambda: estimators.registry.load("ksg")(k=2.5), "k of 'ksg' must be a whole number, not 2.5"),
+        (lambda: estimators.registry.load("nce")(k=2.5), "k of 'nce' must be a whole number, not 2.5"),
+        (lambda: tasks.registry.load("cubic")(dim=2.5), "dim of 'cubic' must be a whole number, not 2.5"),
+        (lambda: models.registry.load("joint")(hidden="8"), "hidden of 'joint' must be a whole number"),
+        (lambda: protocols.registry.load("samples")(every=2.5), "every of 'samples' must be a whole"),
+        (lambda: protocols.registry.load("staircase")(span=2.5), "span of 'staircase' must be a whole"),
+        (lambda: encoders.registry.load("cpc")(steps=2.5), "steps of 'cpc' must be a whole number"),
+        (lambda: estimators.get(f"nce[k={2**53}]"), "between -2^53 and 2^53"),
+        (lambda: estimators.get("ksg", k=10**400), "must be a number"),
+        (lambda: estimators.get("mmg", low=-1e9, high=1e9), "low of 'mmg' must lie between -100 and 100"),
+        (lambda: estimators.get("mmg", high=math.nextafter(100, 101)), "high of 'mmg' must lie between"),
+        (lambda: estimators.registry.load("mmg")(low=math.nan), "low of 'mmg' must lie between"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_in_python_too(make, what):
+    with pytest.raises(mibench.UsageError) as caught:
+        make()
+    assert what in caught.value.what

@@ -24,10 +24,10 @@ def summarise_splits(runs: pd.DataFrame, share: float) -> pd.DataFrame:
 
 def _summary(label: str, runs: pd.DataFrame, share: float) -> dict[str, Any]:
     own, shuffled = runs[~runs["shuffled"]], runs[runs["shuffled"]]
-    value, low, high = interval(own["estimate_nats"].dropna().to_numpy(dtype=float), share)
-    if own["train_nats"].isna().all():  # it reads all rows, which are the same in every split
-        low = high = math.nan
-    zero, zero_low, zero_high = interval(shuffled["estimate_nats"].dropna().to_numpy(dtype=float), share)
+    # What trains nothing splits nothing: it reads all rows, once as they are and once in every shuffle.
+    common = share if runs["trained"].all() else 0.0
+    value, low, high = interval(_values(own), common)
+    zero, zero_low, zero_high = interval(_values(shuffled), common)
     return {
         "estimator": label,
         "estimate_nats": value,
@@ -42,6 +42,10 @@ def _summary(label: str, runs: pd.DataFrame, share: float) -> dict[str, Any]:
         "runs": len(runs),
         "failed": int((runs["status"] != "ok").sum()),
     }
+
+
+def _values(runs: pd.DataFrame) -> NDArray[np.float64]:
+    return runs["estimate_nats"].dropna().to_numpy(dtype=float)
 
 
 def interval(values: NDArray[np.float64], share: float) -> tuple[float, float, float]:

@@ -43,7 +43,8 @@ def views_of(chosen: Sequence[Choice], with_encoders: Sequence[Choice | None] | 
             if encoder is None:
                 views.append(View(task, None, pair_of(task), made.default_critic))
             else:
-                encoders.registry.make(encoder).check(made)
+                with encoders.registry.blaming(encoder.name):
+                    encoders.registry.make(encoder).check(made)
                 dims = dims_of(task, encoder)
                 views.append(View(task, encoder, Pair(dims, Truth.unknown(), _not_yet)))
     return views
@@ -83,14 +84,15 @@ class Training:
         steps = protocol.steps if self.steps is None else self.steps
         fits: list[Fit | None] = []
         for model in given or [models.registry.choose(usual)]:
-            models.registry.make(model).check(view.pair.dims)
+            with models.registry.blaming(model.name):
+                models.registry.make(model).check(view.pair.dims)
             fits.append(Fit(model, steps, lr, schedule, self.precision))
         return fits
 
 
 def _kind(estimator: Choice) -> str | None:
     """Return the kind of model that an estimator trains, None for none."""
-    objective = estimators.registry.make(estimator).objective
+    objective = estimators.objective_of(estimator)
     return None if objective is None else objective.model
 
 
@@ -100,7 +102,7 @@ _TRAINS = {None: "trains nothing", "critic": "trains a critic", "conditional": "
 def _unused(model: Choice, kinds: dict[Choice, str | None]) -> UsageError:
     kind = models.registry.load(model.name).kind
     words = (f"{choice.label} {_TRAINS.get(own, f'trains a {own}')}" for choice, own in kinds.items())
-    usable = [name for name, entry in models.registry.entries.items() if entry.load().kind in kinds.values()]
+    usable = [name for name, each in models.registry.classes() if each.kind in kinds.values()]
     return UsageError(
         f"No estimator here can use {model.label!r}, a {kind}: {', '.join(words)}.",
         f"Leave out --critic, or give one of: {', '.join(usable)}." if usable else "Leave out --critic.",
@@ -144,9 +146,10 @@ def runs_of(
 
 def _check(estimator: Choice, views: Sequence[View], ns: Sequence[int]) -> None:
     made = estimators.registry.make(estimator)
-    for view in views:
-        for size in ns:
-            made.check(size, view.pair)
+    with estimators.registry.blaming(estimator.name):
+        for view in views:
+            for size in ns:
+                made.check(size, view.pair)
 
 
 def _settings(

@@ -48,7 +48,7 @@ def _grid(given: Mapping[str, Any], names: Sequence[str]) -> Grid:
     """Return the grid of some estimators: what is given, and the rest as the reference has it."""
     levels = {name for name, about in SETTINGS.items() if about.level}
     unused = levels if "task" in given else {"mi"} if "rho" in given else set()
-    objectives = [estimators.get(name).objective for name in names]
+    objectives = [estimators.objective_of(estimators.registry.choose(name)) for name in names]
     if not any(objective is not None and objective.model == "critic" for objective in objectives):
         unused |= {"critic"}
     reference = {name: text for name, text in defaults("check").items() if name not in unused}

@@ -72,7 +72,8 @@ def plan_grid(grid: Grid) -> Plan:
     chosen = _chosen(estimators.registry, grid.estimator)
     views = views_of([choice for name in grid.task for choice in _levels(name, grid)], _encoders(grid))
     for choice, n in itertools.product(dict.fromkeys(view.task for view in views), grid.n):
-        tasks.registry.make(choice).check(n)
+        with tasks.registry.blaming(choice.name):
+            tasks.registry.make(choice).check(n)
     training = training_of(grid)
     specs: list[RunSpec] = []
     for followed in _protocols(grid):

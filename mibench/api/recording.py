@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,6 +13,7 @@ from mibench.engine.jobs import Outcome
 from mibench.engine.plan import objective_of, training_key
 from mibench.engine.protocols import registry as protocols
 from mibench.engine.sources import TaskPairs
+from mibench.limits import LARGEST
 from mibench.store.record import FIELDS, NO_ENCODER, Record
 from mibench.tasks.pair import Pair, Truth
 
@@ -83,10 +83,13 @@ def _judged_by(truth: Truth | None, ceiling: float | None) -> dict[str, Any]:
 
 
 def _same_named(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that a record has under the same name, with the unit or without; None for NaN."""
+    """Return the values that a record has under the same name, with the unit or without; None for NaN.
+
+    So are numbers beyond what a record can have.
+    """
     named = {name if name in FIELDS else f"{name}_nats": value for name, value in values.items()}
     return {name: _known(value) for name, value in named.items() if name in FIELDS}
 
 
 def _known(value: Any) -> Any:  # noqa: ANN401 - any value of a record
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return None if isinstance(value, float) and not abs(value) <= LARGEST else value

@@ -15,7 +15,7 @@ from mibench.api.registries import REGISTRIES
 from mibench.engine.read import MOST_ROWS, TARGET_SE_NATS
 from mibench.errors import StoreError, StoreWarning, UsageError
 from mibench.grid import one_of
-from mibench.options import describe_class
+from mibench.options import describe_class, path_of
 from mibench.reports.page import page, parts, texts
 from mibench.reports.page.citations import Citations
 from mibench.reports.page.content import About, Report
@@ -44,17 +44,21 @@ def report(
         UsageError: a folder that is not a store or has no records, stores whose results disagree, a file that
             cannot be written.
     """
-    ending = Path(out or "").suffix.removeprefix(".")
+    path = None if out is None else path_of(out, "out")
+    ending = path.suffix.removeprefix(".") if path else ""
     chosen = one_of(format or (ending if ending in FORMATS else "html"), "format", FORMATS)
     text = _FORMS[chosen](gather(stores, one_of(unit, "unit", UNITS), draw=chosen == "html"))
-    if out is not None:
-        _write(Path(out), text)
+    if path is not None:
+        _write(path, text)
     return text
 
 
 def gather(stores: Sequence[Path | str], unit: str = "nats", draw: bool = True) -> Report:
     """Return the content of a report of some stores; figures are drawn only if wanted."""
-    folders = list({Path(store).resolve(): Path(store) for store in stores}.values())
+    if not stores:
+        raise UsageError("No results store is given.", "Give the folder of one, such as 'results'.")
+    paths = [path_of(store, "A results store") for store in stores]
+    folders = list({path.resolve(): path for path in paths}.values())
     records, notices = _agreed(folders)
     frame, repeated = _without_repetition(to_frame(records))
     summary, about = summarise(frame), _about(frame)

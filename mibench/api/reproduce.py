@@ -16,6 +16,7 @@ from mibench.api.plan import Plan, plan_grid
 from mibench.errors import UsageError, unknown
 from mibench.grid import SETTINGS, OneOrMore, read
 from mibench.notation import parse, split_names
+from mibench.options import path_of
 
 SUITES = Path(__file__).parents[1] / "suites"
 
@@ -143,10 +144,10 @@ def load(name: str) -> Suite:
     Raises:
         UsageError: there is none, it cannot be read, or it has an unknown key or lacks one.
     """
-    path = SUITES / f"{name}.toml" if name in suites() else Path(name)
+    path = SUITES / f"{name}.toml" if name in suites() else path_of(name, "suite")
     if not path.is_file():
         raise unknown(
-            "suite", name, suites(), f"There are {', '.join(suites())}; or give the path of a file."
+            "suite", str(path), suites(), f"There are {', '.join(suites())}; or give the path of a file."
         )
     try:
         content = tomllib.loads(path.read_text("utf-8"))

@@ -14,6 +14,7 @@ from mibench.encoders.base import Encoder
 from mibench.errors import UsageError
 from mibench.estimators.base import Estimator
 from mibench.models.base import Model
+from mibench.notation import text_of
 from mibench.registry import Registry
 from mibench.tasks.base import Task
 from mibench.testing.conformance import Conformance, Kind, Result
@@ -89,7 +90,7 @@ def subjects(names: tuple[str, ...] | list[str], all: bool) -> list[Subject]:
         )
     if all:
         return [_named(kind, name) for kind in KINDS for name in kind.registry.entries]
-    return [subject for name in names for subject in _subjects(name.strip())]
+    return [subject for name in names for subject in _subjects(text_of(name, "Each name").strip())]
 
 
 def _named(kind: _Kind, name: str) -> Subject:

@@ -88,11 +88,12 @@ def describe(
 
 
 def _facts(registry: Registry[Any], name: str) -> dict[str, Any]:
+    from mibench import estimators
     from mibench.options import describe_class
 
     facts = describe_class(registry.kind, name, registry.load(name))
-    if registry.kind == "estimator":
-        objective = registry.get(name).objective
+    if registry is estimators.registry:
+        objective = estimators.objective_of(registry.choose(name))
         trains = "nothing" if objective is None else f"a {objective.model}, by {objective.label}"
         facts = {"trains": trains, **facts}
     return facts

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from mibench.registry import Value
 
 registry: Registry[Encoder[Any]] = Registry(
-    "encoder", "mibench.encoders", group="mibench.encoders", base="mibench.encoders.base:Encoder"
+    "encoder",
+    "mibench.encoders",
+    group="mibench.encoders",
+    base="mibench.encoders.base:Encoder",
+    required=("source",),
 )
 
 

@@ -50,7 +50,7 @@ class Linear(Encoder[Pair]):
     reference: ClassVar[str] = "van den Oord, Li, Vinyals 2018, arXiv 1807.03748"
 
     def __post_init__(self) -> None:
-        check_sizes(self.name, dim=self.dim)
+        check_sizes(self.name, dim=self.dim, batch=self.batch)
         if self.batch < 2:
             raise UsageError(
                 f"batch of {self.name!r} must be at least 2, not {self.batch}.", "Give 2 or more."

@@ -75,7 +75,11 @@ class Batches:
 
     def __init__(self, pack: Pack, purpose: str, device: torch.device) -> None:
         self._pack, self._device = pack, device
-        self._streams = [stream(f"{purpose} drawn", spec.task.identity, spec.seed) for spec in pack.leaders]
+        # One training that climbs through levels draws the same whichever of them are read from it.
+        self._streams = [
+            stream(f"{purpose} drawn", task.identity, spec.seed)
+            for task, spec in zip(pack.training_tasks, pack.leaders, strict=True)
+        ]
         self._known = known(pack.pairs, device)
 
     def of(self, x: Tensor, y: Tensor) -> Iterator[Batch]:

@@ -91,7 +91,7 @@ class Pack:
     @cached_property
     def objective(self) -> Objective | None:
         """What every run trains, None for nothing."""
-        return estimators.registry.make(self.first.estimator).objective
+        return estimators.objective_of(self.first.estimator)
 
     @cached_property
     def estimators(self) -> dict[Choice, Estimator]:
@@ -117,6 +117,11 @@ class Pack:
         """Return the pack with every task at another true MI in nats: a stair of the staircase."""
         leaders = (replace(leader, task=at_level(leader.task, level)) for leader in self.leaders)
         return Pack(tuple((leader,) for leader in leaders), self.source)
+
+    @property
+    def training_tasks(self) -> list[Choice]:
+        """The task of each training, at no particular true MI where it climbs through all levels."""
+        return [training_task(leader) for leader in self.leaders]
 
     @cached_property
     def dims(self) -> Dims:
@@ -230,7 +235,7 @@ def packs(specs: Sequence[RunSpec], budget_bytes: int, source: Source | None = N
 
 def objective_of(spec: RunSpec) -> Objective | None:
     """Return what a run trains, None for nothing."""
-    return estimators.registry.make(spec.estimator).objective
+    return estimators.objective_of(spec.estimator)
 
 
 def training_key(spec: RunSpec) -> str:

@@ -16,7 +16,7 @@ from mibench.engine.data import Batches, Chunk, evaluation_chunks, known, stacke
 from mibench.engine.fit import Fitted
 from mibench.engine.plan import Pack
 from mibench.estimators.base import Estimator
-from mibench.limits import ABSURD_NATS, WORSE_SHARE, WORSE_THAN_NOTHING_NATS, too_high
+from mibench.limits import ABSURD_NATS, LARGEST, WORSE_SHARE, WORSE_THAN_NOTHING_NATS, too_high
 from mibench.registry import Choice
 from mibench.scores import log_mean_exp_negatives, positives
 from mibench.spec import RunSpec
@@ -29,8 +29,6 @@ MARGIN = 1.5
 
 MOST_ROWS = 2**16
 """An evaluation stops at this many pairs per run, even where the variance asks for more."""
-
-COLLAPSE_BATCHES = 2
 
 
 @dataclass(frozen=True)
@@ -289,21 +287,33 @@ class _Pilot:
 def _pilot(pack: Pack, fitted: Fitted, device: torch.device) -> _Pilot:
     readers = Readers(pack)
     values: list[dict[Choice, Tensor]] = []
-    constant: list[Tensor] = []
+    only: list[Tensor] = []
     ratios: list[Tensor] = []
     for batch in _batches(pack, "pilot", PILOT_BATCHES, device):
         outputs = outputs_of(pack, fitted.parameters, batch)
         values.append(readers.read(outputs, batch))
         if pack.objective is None:
             continue
-        if len(constant) < COLLAPSE_BATCHES:
-            constant.append(pack.objective.collapsed(outputs))
+        only.append(pack.objective.only_score(outputs))
         ratio = pack.objective.log_ratio(outputs)
         if ratio is not None:
             ratios.append(torch.cat([positives(ratio), log_mean_exp_negatives(ratio)[..., None]], -1).cpu())
     by_reader = readers.by_reader({c: torch.stack([v[c] for v in values]) for c in readers.places})
-    collapsed = torch.stack(constant).all(0).tolist() if constant else [False] * len(pack.trainings)
+    collapsed = constant(only) if only else [False] * len(pack.trainings)
     return _Pilot(by_reader, collapsed, _accuracies(pack, torch.stack(ratios)) if ratios else {})
+
+
+def constant(only: Iterable[Tensor]) -> list[bool]:
+    """Return which models give one score to all pairs, given the only score on each batch, NaN for several.
+
+    Batches of data with few values can hold equal rows alone, so all are asked for while any run needs it.
+    """
+    batches = iter(only)
+    first = next(batches)
+    same = ~first.isnan()
+    while same.any() and (score := next(batches, None)) is not None:
+        same &= score == first
+    return [bool(flag) for flag in same]
 
 
 def _accuracies(pack: Pack, learned: Tensor) -> dict[int, dict[str, float]]:
@@ -408,7 +418,7 @@ def failure(
     if worse > WORSE_SHARE:
         return f"the estimate is below {WORSE_THAN_NOTHING_NATS:g} nats in {worse:.0%} of the batches"
     mean = values.mean().item()
-    if mean < ABSURD_NATS:
+    if not ABSURD_NATS <= mean <= LARGEST:
         return f"the estimate's mean is {mean:.3g} nats"
     if estimator.objective is None or estimator.bound.side == "upper":
         return ""

@@ -19,7 +19,8 @@ from mibench.registry import Registry
 
 if TYPE_CHECKING:
     from mibench.estimators.base import Estimator
-    from mibench.registry import Value
+    from mibench.objectives import Objective
+    from mibench.registry import Choice, Value
 
 registry: Registry[Estimator] = Registry(
     "estimator", "mibench.estimators", group="mibench.estimators", base="mibench.estimators.base:Estimator"
@@ -33,3 +34,13 @@ def get(name: str, **options: Value) -> Estimator:
         UsageError: an unknown name or option, or a value that is not allowed.
     """
     return registry.get(name, **options)
+
+
+def objective_of(choice: Choice) -> Objective | None:
+    """Return what an estimator trains, None for nothing.
+
+    Raises:
+        UsageError: the estimator is of another package and cannot say it.
+    """
+    with registry.blaming(choice.name):
+        return registry.make(choice).objective

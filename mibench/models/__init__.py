@@ -20,7 +20,11 @@ DEFAULT = {"critic": "separable", "conditional": "gaussian-mlp", "denoiser": "no
 """The model of each kind that is used where neither the user nor the task names one."""
 
 registry: Registry[Model] = Registry(
-    "model", "mibench.models", group="mibench.models", base="mibench.models.base:Model"
+    "model",
+    "mibench.models",
+    group="mibench.models",
+    base="mibench.models.base:Model",
+    required=("kind",),
 )
 
 

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from types import NoneType
@@ -14,10 +14,13 @@ from typing import Any, get_args, get_type_hints
 
 import pandas as pd
 
-from mibench.limits import too_high
+from mibench.limits import LARGEST, too_high
 
 SCHEMA = 5
 """Raised when a record's fields change; older ones are upgraded on reading, newer ones refused."""
+
+LAST_UNJUDGED = 4
+"""Up to this schema, a finished run could read more than it rightly can."""
 
 NO_ENCODER = "none"
 """The encoder of a record whose estimator saw the task's own pair."""
@@ -149,6 +152,10 @@ _TYPES = {
 }
 _WHOLE = {name for name, types in _TYPES.items() if int in types}
 _FLOATS = [name for name, types in _TYPES.items() if NoneType in types and {int, float} & set(types)]
+_LEAST = {
+    **dict.fromkeys(("dim_x", "dim_y", "n", "samples", "steps", "batches"), 1),
+    **dict.fromkeys(("seed", "best_step"), 0),
+}
 _MEASURED = ("true_mi_low_nats", "true_mi_high_nats", "estimate_nats")
 
 
@@ -169,18 +176,29 @@ def from_line(line: str) -> Record:
         ValueError: it is not a record.
     """
     values = json.loads(line, parse_constant=_not_a_number)
-    if not isinstance(values, dict) or not isinstance(values.get("schema"), int):
+    if not isinstance(values, dict) or type(values.get("schema")) is not int:
         raise ValueError("not a record")
     schema = values.pop("schema")
+    if schema < 1:
+        raise ValueError(f"schema cannot be {schema}")
     if schema > SCHEMA:
         raise NewerSchemaError(f"its schema is {schema}, and this version reads up to {SCHEMA}")
     for old, upgrade in _UPGRADES.items():
         if schema <= old:
             values = upgrade(values)
+    record = _checked(values)
+    return replace(record, **_judged_now(record)) if schema <= LAST_UNJUDGED else record
+
+
+def _checked(values: dict[str, Any]) -> Record:
+    """Return the record of values, or raise a ValueError that says which cannot be."""
     if set(values) != set(FIELDS):
         raise ValueError("a record with other fields")
     for name, types in _TYPES.items():
         if not _is_one(values[name], types):
+            raise ValueError(f"{name} cannot be {values[name]!r}")
+    for name, least in _LEAST.items():
+        if values[name] is not None and values[name] < least:
             raise ValueError(f"{name} cannot be {values[name]!r}")
     if not _are_choices(values["choices"], values):
         raise ValueError(f"choices cannot be {values['choices']!r}")
@@ -199,10 +217,13 @@ def from_line(line: str) -> Record:
 
 
 def _is_one(value: object, types: tuple[Any, ...]) -> bool:
-    """Return whether a JSON value is of one of some types: a whole float is an int there, and 1e999 inf."""
+    """Return whether a JSON value is of one of some types and no number too large to calculate with.
+
+    In JSON a whole float is an int.
+    """
     if type(value) is int:
         return (int in types or float in types) and abs(value) < 2**63
-    return type(value) in types and not (isinstance(value, float) and math.isinf(value))
+    return type(value) in types and not (isinstance(value, float) and abs(value) > LARGEST)
 
 
 def _are_choices(value: Any, labels: Mapping[str, Any]) -> bool:  # noqa: ANN401 - any JSON value
@@ -270,18 +291,19 @@ def _from_schema_4(values: dict[str, Any]) -> dict[str, Any]:
     """Return a record of the time when values at the exact ratio were all sampled, and none was too high."""
     exact = {"exact_nats": values.get("oracle_nats"), "exact_se_nats": values.get("oracle_se_nats")}
     ends = values.get("true_mi_low_nats"), values.get("true_mi_high_nats")
-    is_unbiased = values["choices"]["estimator"]["name"] in _UNBIASED_IN_SCHEMA_4
+    is_unbiased = str(values.get("estimator")).partition("[")[0] in _UNBIASED_IN_SCHEMA_4
     if is_unbiased and exact["exact_nats"] is not None and ends[0] == ends[1]:
         exact = {"exact_nats": ends[0], "exact_se_nats": 0.0}
     probe = ends[0] if values.get("probe_accuracy") is not None else None
-    return values | exact | {"probe_nats": probe} | _judged_now(values)
+    return values | exact | {"probe_nats": probe}
 
 
-def _judged_now(values: Mapping[str, Any]) -> dict[str, str]:
+def _judged_now(record: Record) -> dict[str, Any]:
     """Return the status of a finished run that reads more than it rightly can, as it is judged today."""
-    if values.get("status") != "ok" or values.get("critic") is None or values.get("bound") == "upper":
+    if record.status != "ok" or record.critic is None or record.bound == "upper":
         return {}
-    message = too_high(values["estimate_nats"], values["oracle_nats"], values["n"])
+    assert record.estimate_nats is not None
+    message = too_high(record.estimate_nats, record.oracle_nats, record.n)
     return {"status": "diverged", "message": message} if message else {}
 
 

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mibench.errors import StoreError, StoreWarning
+from mibench.options import path_of
 from mibench.store.files import write_whole
 from mibench.store.record import NewerSchemaError, Record, from_line, is_superseded, to_line
 
@@ -45,7 +46,7 @@ class Store:
     """
 
     def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder)
+        self.folder = path_of(folder, "out")
         if self.folder.exists() and not self.folder.is_dir():
             raise StoreError(
                 f"The output folder {str(self.folder)!r} is a file.", "Give another --out folder."
@@ -153,6 +154,7 @@ def merge(records: Iterable[Record]) -> dict[str, Record]:
 
 def _read(path: Path) -> list[Record]:
     lines = path.read_bytes().split(b"\n")
+    ended = len(lines) - 1
     if not lines[-1]:
         lines.pop()  # what follows the last newline; a line without one counts, if it is a whole record
     records = []
@@ -165,7 +167,7 @@ def _read(path: Path) -> list[Record]:
                 "Upgrade mibench, or give another --out folder.",
             ) from None
         except (ValueError, TypeError, RecursionError) as error:
-            if number < len(lines):
+            if number <= ended:
                 raise StoreError(
                     f"{path}, line {number}, is damaged: {error}.",
                     "Restore the file from a copy, or delete that line: its run is then done again.",

@@ -18,7 +18,7 @@ from mibench.tasks.base import Task
 from mibench.tasks.normal import Normal, rotation
 from mibench.tasks.pair import Encode, Pair, Truth, encoded
 from mibench.tasks.regression import REGRESSION_CONFIDENCE, barber_agakov
-from mibench.validation import check_sizes
+from mibench.validation import check_sizes, check_whole
 
 MOST_KEPT = 0.999999
 STRETCH = 4.0
@@ -67,6 +67,7 @@ class CPC(Task):
     beside_encoders: ClassVar[tuple[str, ...]] = ("horizon",)
 
     def __post_init__(self) -> None:
+        check_whole(self.name, length=self.length)
         check_sizes(self.name, dim=self.dim, horizon=self.horizon, past=self.past, observed=self.observed)
         if self.past + self.horizon > self.length:
             raise UsageError(

@@ -15,6 +15,7 @@ from mibench.errors import UsageError
 from mibench.registry import Value, option
 from mibench.tasks.base import Task
 from mibench.tasks.pair import Pair, Truth
+from mibench.validation import check_sizes
 
 DEFAULT_MI_NATS = 4.0
 LOG_2_PI = math.log(2 * math.pi)
@@ -50,8 +51,7 @@ class Gaussian(Task):
     reference: ClassVar[str] = "Belghazi et al. 2018, arXiv 1801.04062"
 
     def __post_init__(self) -> None:
-        if self.dim < 1:
-            raise UsageError(f"dim must be at least 1, not {self.dim}.", "Give 1 or more.")
+        check_sizes(self.name, dim=self.dim)
         if self.mi is not None and self.rho is not None:
             raise UsageError("mi and rho are given together.", "Give one: each determines the other.")
         if self.rho is not None and not abs(self.rho) < 1:

@@ -109,7 +109,11 @@ def examined(
     """Test the properties that apply; `declared` are the names of those known to fail, with the reason."""
     known = tuple(properties)
     unknown = sorted(declared.keys() - {known_one.name for known_one in known})
-    results = [_examined(one, case, declared.get(one.name)) for one in known if one.applies(case)]
+    try:
+        applying = [one for one in known if one.applies(case)]
+    except Exception as error:
+        return Conformance(kind, name, (Result("can be tested", "failed", _words(error)),))
+    results = [_examined(one, case, declared.get(one.name)) for one in applying]
     if unknown:
         message = f"names of properties in conformance_exceptions; seen {', '.join(unknown)}"
         results.append(Result("declared exceptions", "failed", f"expected {message}"))
@@ -122,11 +126,16 @@ def _examined(one: Property[C], case: C, reason: str | None) -> Result:
     except Exception as error:
         if reason is not None:
             return Result(one.name, "expected", reason)
-        if isinstance(error, Broken):
-            return Result(one.name, "failed", str(error))
-        logger.debug("%s", one.name, exc_info=error)
-        return Result(one.name, "failed", f"{type(error).__name__}: {' '.join(str(error).split())}")
+        return Result(one.name, "failed", _words(error))
     return Result(one.name, "ok") if reason is None else Result(one.name, "passes", reason)
+
+
+def _words(error: Exception) -> str:
+    """Return what does not hold; an error of another kind is logged with its traceback."""
+    if isinstance(error, Broken):
+        return str(error)
+    logger.debug("A property cannot be tested.", exc_info=error)
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def expect(holds: bool | Tensor, expected: str, seen: object) -> None:

@@ -2,10 +2,11 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from grids import CPU, outcomes, pack_of, specs
-from plugins import ExactCritic, FirstNumber, RowCount
+from plugins import ConstantCritic, ExactCritic, FirstNumber, RowCount
 
 import mibench
 from mibench import estimators, models
@@ -139,6 +140,46 @@ def test_what_does_not_count(values, oracle, constant, word):
     assert bool(word) == bool(message)
 
 
+def scores(*values):
+    """Return a score matrix of one run with the given rows."""
+    return {"scores": torch.tensor([values])}
+
+
+@pytest.mark.parametrize(
+    ("batches", "collapsed"),
+    [
+        ([scores([1.0, 1.0], [1.0, 1.0])] * 3, True),
+        ([scores([1.0, 1.0], [1.0, 2.0])] * 3, False),
+        # Equal rows of data have equal scores: batches of them alone tell nothing of the critic.
+        ([scores([1.0, 1.0], [1.0, 1.0]), scores([2.0, 2.0], [2.0, 2.0])], False),
+        ([scores([1.0, 1.0], [1.0, 1.0])] * 3 + [scores([1.0, 2.0], [1.0, 2.0])], False),
+        ([scores([math.nan, math.nan], [math.nan, math.nan])], False),
+    ],
+)
+def test_a_critic_is_constant_only_with_one_score_over_all_batches(batches, collapsed):
+    assert read.constant(NWJ().only_score(batch) for batch in batches) == [collapsed]
+
+
+@pytest.mark.parametrize("name", ["infonce", "nwj"])
+def test_a_constant_critic_is_said_to_have_collapsed(name, register):
+    register(models.registry, ConstantCritic)
+    for readout in read_out(pack_of(specs(name, steps=1, model="constant-critic", seeds=range(2)))):
+        assert readout.message == "the critic collapsed: the same score for every pair"
+
+
+def test_data_with_few_values_make_no_critic_collapse():
+    """At n = 2 most batches of two words hold one of them twice."""
+    found = mibench.run(
+        "infonce,nwj", "bigram[vocabulary=2,topics=2,exponent=4]", mi=0.05, n=2, seeds=6, steps=20
+    )
+    assert set(found["status"]) == {"ok"}
+    generator = np.random.default_rng(0)
+    x = generator.integers(0, 2, 200)
+    y = np.where(generator.random(200) < 0.1, 1 - x, x)
+    own = mibench.estimate(x, y, "infonce,nwj", n=2, seeds=4, steps=60, shuffle=False)
+    assert set(own.runs["status"]) == {"ok"}
+
+
 @pytest.mark.slow
 def test_trained_infonce_is_within_0_12_nats_of_its_oracle_and_not_above():
     """Separable critic, default schedule, 2000 steps, d = 20, n = 64, five seeds."""
@@ -161,3 +202,9 @@ def test_trained_infonce_is_within_0_12_nats_of_its_oracle_and_not_above():
     for own in gaps.values():
         assert len(own) == 5
         assert -0.12 < sum(own) / 5 < 0
+
+
+def test_an_upper_bound_beyond_all_numbers_of_a_record_does_not_count():
+    values = torch.full((3,), 2e100, dtype=torch.float64)
+    assert "mean" in read.summarise(estimators.get("club"), 64, values, None, collapsed=False).message
+    assert read.summarise(estimators.get("club"), 64, values / 4, None, collapsed=False).message == ""

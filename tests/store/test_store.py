@@ -14,7 +14,7 @@ from records import failed, record
 import mibench
 from mibench.errors import StoreWarning
 from mibench.store import segments as stores
-from mibench.store.record import SCHEMA, from_line, to_line
+from mibench.store.record import FIELDS, SCHEMA, from_line, to_line
 from mibench.store.segments import Store
 
 
@@ -58,13 +58,14 @@ def test_after_a_crash_another_process_writes_beside_and_nothing_is_lost(tmp_pat
     assert len(store.segments) == 2
 
 
+@pytest.mark.parametrize("after", [to_line(record("b")).encode(), b""])  # a whole line is not cut short
 @pytest.mark.parametrize(
     "damage", [b"[" * 100_000 + b"\n", b"no json\n", b"{}\n", b'{"schema": 1}\n', b"[1]\n", b"\xff\n", b"\n"]
 )
-def test_damage_elsewhere_is_an_error_that_names_file_and_line(tmp_path, damage):
+def test_damage_elsewhere_is_an_error_that_names_file_and_line(tmp_path, damage, after):
     store = written(tmp_path, record("a"))
     (segment,) = store.segments
-    segment.write_bytes(to_line(record("a")).encode() + damage + to_line(record("b")).encode())
+    segment.write_bytes(to_line(record("a")).encode() + damage + after)
     with pytest.raises(mibench.UsageError, match=rf"{segment.name}, line 2, is damaged"):
         store.load()
 
@@ -84,7 +85,13 @@ def test_damage_elsewhere_is_an_error_that_names_file_and_line(tmp_path, damage)
         ("critic", "3"),
         ("bound", '"above"'),
         ("estimate_nats", "1e999"),
+        ("estimate_nats", "1e308"),  # finite, and its square is not: figures cannot draw it
+        ("true_mi_nats", "-1.1e100"),
         ("seed", "1" + 30 * "0"),
+        ("seed", "-1"),
+        ("n", "0"),
+        ("dim_x", "0"),
+        ("batches", "-1"),
         ("choices", "null"),
         ("choices", '{"estimator": 3}'),
         ("choices", json.dumps(record().choices | {"critic": None})),
@@ -102,6 +109,66 @@ def test_damaged_values_are_damage(tmp_path, field, value):
         mibench.UsageError, match=rf"{segment.name}, line 1, is damaged: .*(cannot|number|without)"
     ):
         store.load()
+
+
+def line(schema, changes):
+    """Return a finished record as a line of a schema, without the values that are `...`."""
+    values = json.loads(to_line(record("a")))
+    for name in ("exact_nats", "exact_se_nats", "probe_nats") if schema == 4 else ():
+        del values[name]
+    given = values | {"schema": schema, **changes}
+    return json.dumps({name: value for name, value in given.items() if value is not ...})
+
+
+CHOICES = record().choices
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"choices": ...},
+        {"choices": {}},
+        {"choices": None},
+        {"choices": [1]},
+        {"choices": CHOICES | {"estimator": None}},
+        {"choices": CHOICES | {"estimator": {}}},
+        {"n": ...},
+        {"n": None},
+        {"n": "64"},
+        {"n": 0},
+        {"n": -1},
+        {"estimate_nats": ...},
+        {"estimate_nats": None},
+        {"estimate_nats": "3"},
+        {"estimate_nats": [3.0]},
+        {"oracle_nats": ...},
+        {"oracle_nats": "3"},
+        {"estimator": ...},
+        {"estimator": 3},
+        {"status": ["ok"]},
+        {"schema": True},
+        {"schema": 0},
+        {"schema": -1},
+        {"schema": 4.0},
+        {"schema": None},
+    ],
+)
+def test_what_is_no_record_of_an_older_schema_is_a_value_error(changes):
+    assert from_line(line(4, {})).exact_nats == record().oracle_nats
+    with pytest.raises(ValueError):  # noqa: PT011 - whatever is wrong with it
+        from_line(line(4, changes))
+
+
+@pytest.mark.parametrize("schema", [1, 2, 3])
+@pytest.mark.parametrize("name", FIELDS)
+def test_older_records_without_a_field_or_with_another_type_are_value_errors(schema, name):
+    """Fields that the schema did not have are added; nothing else is raised, whichever is wrong."""
+    assert from_line(line(schema, {})).estimate_nats == record().estimate_nats
+    for value in (..., {"a": []}):
+        try:
+            from_line(line(schema, {name: value}))
+        except ValueError:
+            continue
 
 
 @pytest.mark.parametrize("last", [True, False])

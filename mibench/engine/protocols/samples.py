@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import ClassVar
 
 import torch
@@ -15,12 +16,13 @@ from mibench.engine.fit import Fitted, fit
 from mibench.engine.loop import Report
 from mibench.engine.plan import Pack
 from mibench.engine.protocols.base import Protocol
-from mibench.engine.read import Reader, Readout, exact_readings, outputs_of, readings, summarise
+from mibench.engine.read import Reader, Readout, constant, exact_readings, outputs_of, readings, summarise
 from mibench.errors import UsageError
 from mibench.registry import option
 from mibench.seeding import stream
 from mibench.spec import RunSpec
 from mibench.tasks.pair import Pair
+from mibench.validation import check_sizes
 
 Parts = list[Chunk]
 """The train, validation and test rows of every run: x (R, rows, dim_x) and y (R, rows, dim_y), in float64."""
@@ -50,10 +52,7 @@ class Samples(Protocol):
     reference: ClassVar[str] = "this package"
 
     def __post_init__(self) -> None:
-        for key in ("size", "every", "patience"):
-            value = getattr(self, key)
-            if value < 1:
-                raise UsageError(f"{key} of 'samples' must be at least 1, not {value}.", "Give 1 or more.")
+        check_sizes(self.name, size=self.size, every=self.every, patience=self.patience)
         if min(self.train, self.validation) <= 0 or self.train + self.validation >= 1:
             raise UsageError(
                 f"train={self.train:g} and validation={self.validation:g} leave a part empty.",
@@ -130,7 +129,7 @@ class Samples(Protocol):
         ]
         read = [readings(pack, best, part) for part in batches]
         exact = _exact(pack, parts[2])
-        collapsed = _collapsed(pack, best, batches[2][0])
+        collapsed = _collapsed(pack, best, chain(*reversed(batches)))
         readouts = {}
         for place, specs in enumerate(pack.trainings):
             step = int(stop.best_step[place])
@@ -261,11 +260,11 @@ def _by_batch(rows: Tensor, n: int) -> Tensor:
 
 
 @torch.no_grad()
-def _collapsed(pack: Pack, fitted: Fitted, batch: Batch) -> list[bool]:
+def _collapsed(pack: Pack, fitted: Fitted, batches: Iterable[Batch]) -> list[bool]:
     """Return which models are constant."""
-    assert pack.objective is not None
-    flat: list[bool] = pack.objective.collapsed(outputs_of(pack, fitted.parameters, batch)).tolist()
-    return flat
+    objective = pack.objective
+    assert objective is not None
+    return constant(objective.only_score(outputs_of(pack, fitted.parameters, batch)) for batch in batches)
 
 
 def _exact(pack: Pack, part: Chunk) -> dict[Reader, Tensor]:

@@ -24,6 +24,7 @@ from mibench.estimators.base import Estimator
 from mibench.options import option, real_number
 from mibench.registry import Choice
 from mibench.spec import RunSpec
+from mibench.validation import check_sizes
 
 STEPS_A_LEVEL = 4000
 """Steps of each stair in the published experiments."""
@@ -58,10 +59,7 @@ class Staircase(Protocol):
                 f"The levels of 'staircase' do not climb: {self.levels}.",
                 "Give each level once, from the lowest to the highest, as in 2/4/6.",
             )
-        if self.span < 1:
-            raise UsageError(
-                f"span of 'staircase' must be at least 1, not {self.span}.", "1 smooths nothing."
-            )
+        check_sizes(self.name, span=self.span)
         if not 0 < self.tail <= 1:
             raise UsageError(
                 f"tail of 'staircase' must be above 0 and at most 1, not {self.tail!r}.",

@@ -15,6 +15,9 @@ from mibench.models.base import Denoiser
 from mibench.objectives import Objective
 from mibench.registry import option
 
+FARTHEST = 100.0
+"""At a log signal-to-noise ratio beyond this, signal or noise is 0 in float32."""
+
 
 @dataclass(frozen=True)
 class Denoising(Objective):
@@ -75,7 +78,7 @@ class MMG(Estimator):
     is never negative, so it is biased up where I is small.
 
     Raises:
-        UsageError: an empty range.
+        UsageError: an empty range, or an end beyond -100 or 100.
 
     Reference: Yu et al. 2025, arXiv 2509.20609; Guo, Shamai & Verdu 2005 (I-MMSE), arXiv cs/0412108.
     """
@@ -95,6 +98,12 @@ class MMG(Estimator):
 }"""
 
     def __post_init__(self) -> None:
+        for key, value in (("low", self.low), ("high", self.high)):
+            if not abs(value) <= FARTHEST:
+                raise UsageError(
+                    f"{key} of 'mmg' must lie between -{FARTHEST:g} and {FARTHEST:g}, not {value:g}.",
+                    "Nearly all of the information lies between -8 and 10.",
+                )
         if not self.low < self.high:
             raise UsageError(
                 f"The range of 'mmg' is empty: low = {self.low:g} and high = {self.high:g}.",

@@ -16,6 +16,7 @@ from mibench.estimators.base import FromScores
 from mibench.objectives import OfScores
 from mibench.registry import option
 from mibench.scores import positives
+from mibench.validation import check_whole
 
 if TYPE_CHECKING:
     from mibench.tasks.pair import Pair
@@ -93,7 +94,10 @@ class NCE(FromScores):
 }"""
 
     def __post_init__(self) -> None:
-        if self.k is not None and self.k < 1:
+        if self.k is None:
+            return
+        check_whole(self.name, k=self.k)
+        if self.k < 1:
             raise UsageError(
                 f"k of 'nce' must be at least 1, not {self.k}.",
                 "Give the number of noise samples per datum, or leave it out for all n - 1.",
