@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mibench.options import label
-from mibench.scores import jensen_shannon, positives
+from mibench.scores import is_constant, jensen_shannon, positives
 
 if TYPE_CHECKING:
     from mibench.batch import Batch, Dims, Tensors
@@ -147,8 +147,7 @@ class OfScores(Objective):
 
     def collapsed(self, outputs: Tensors) -> Tensor:
         """Return whether a critic gives the same score to every pair."""
-        scores = outputs["scores"]
-        return scores.amax((-2, -1)) == scores.amin((-2, -1))
+        return is_constant(outputs["scores"])
 
     def log_ratio(self, outputs: Tensors) -> Tensor | None:
         """Return the log density ratio where the optimal critic is unique."""
