@@ -90,7 +90,7 @@ class Objective(ABC):
 
     def collapsed(self, outputs: Tensors) -> Tensor:
         """Return for each run whether its model is constant on the batch, (R,)."""
-        return torch.zeros(len(next(iter(outputs.values()))), dtype=torch.bool)
+        return torch.zeros(next(iter(outputs.values())).shape[0], dtype=torch.bool)
 
     def log_ratio(self, outputs: Tensors) -> Tensor | None:
         """Return the log density ratio that the model stands for, (R, n, n) in float64; None if for none."""

@@ -30,6 +30,9 @@ MARGIN = 1.5
 MOST_ROWS = 2**16
 """An evaluation stops at this many pairs per run, even where the variance asks for more."""
 
+MOST_PAIRS = 2**31
+"""And at this many scores, which only batches of n above 32,768 have."""
+
 COLLAPSE_BATCHES = 2
 
 
@@ -248,7 +251,8 @@ def _enough(pack: Pack, values: Tensor) -> int:
 
 def _most(pack: Pack) -> int:
     """Return at how many batches an evaluation stops."""
-    return max(pack.pilot_batches, MOST_ROWS // pack.first.n)
+    pairs = pack.anchors * pack.first.n
+    return max(pack.pilot_batches, min(MOST_ROWS // pack.anchors, MOST_PAIRS // pairs))
 
 
 def _batches(pack: Pack, purpose: str, count: int, device: torch.device) -> Iterator[Batch]:

@@ -106,12 +106,8 @@ def tiled_pair(pair: Pair, anchors: int) -> Pair:
 
 def _features(critic: Critic, parameters: Tensors, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Return the features of all rows, a few at a time: hidden layers are wider than what they lead to."""
-    parts = [
-        critic.features(parameters, some_x, some_y)
-        for some_x, some_y in zip(
-            torch.split(x, FEATURE_ROWS, 1), torch.split(y, FEATURE_ROWS, 1), strict=True
-        )
-    ]
+    rows = zip(torch.split(x, FEATURE_ROWS, 1), torch.split(y, FEATURE_ROWS, 1), strict=True)
+    parts = [critic.features(parameters, some_x, some_y) for some_x, some_y in rows]
     of_x, of_y = zip(*parts, strict=True)
     return torch.cat(of_x, 1), torch.cat(of_y, 1)
 
