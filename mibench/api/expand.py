@@ -136,8 +136,8 @@ def runs_of(
         own_ns = list(dict.fromkeys(map(protocol.n_untrained, ns))) if kind is None else ns
         if kind is not None and training.train_ns != (None,) and not protocol.reads_other_n:
             raise UsageError(
-                f"train_n has no meaning under the protocol {followed.name!r}: it reads batches of the n that "
-                "it trains on.",
+                f"train_n has no meaning under the protocol {followed.name!r}, which reads batches of the n "
+                "that it trains on.",
                 "Give --protocol stream, or leave out --train-n.",
             )
         own_protocol = protocols.describe(protocol.untrained()) if kind is None else followed

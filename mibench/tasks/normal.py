@@ -76,9 +76,9 @@ class Normal:
 
 
 def half_squares(a: Tensor, b: Tensor, deviation: float) -> Tensor:
-    """Return |a_i - b_j|^2 / 2 of rows that were divided by a deviation: (..., n, d), (..., m, d) -> (..., n, m).
+    """Return |a_i - b_j|^2 / 2 of rows divided by a deviation: (..., n, d), (..., m, d) -> (..., n, m).
 
-    Multiplied out, the square is a matrix product, ten times faster, and cancels where the deviation is small:
+    Multiplied out, the square is a matrix product, which is faster, and cancels where the deviation is small:
     it loses about 1e-16 d / deviation^2.
     """
     if deviation < SMALLEST_MULTIPLIED:
