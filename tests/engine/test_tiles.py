@@ -174,14 +174,13 @@ def test_anchors_leave_the_expectation_as_it_is(name):
     assert abs((part - whole).mean().item()) < 4 * standard_error(part - whole)
 
 
-def test_a_log_of_a_mean_over_fewer_pairs_is_higher():
-    """Of dv, mine and smile[tau=inf]: the expectation with anchors is above that of the matrix."""
-    pair, estimator = tasks.get("gaussian", dim=2, mi=1.0).pair(), estimators.get("dv")
-    x, y = (side.view(12000, 24, 2) for side in pair.draw(12000 * 24, stream("anchors"), torch.float64))
-    batch = Batch(x, y)
-    whole = estimator.read(estimator.exact(pair, batch), batch)
-    part = estimator.read(estimator.exact(tiling.tiled_pair(pair, 4), batch), batch)
-    assert (part - whole).mean() > 4 * standard_error(part - whole)
+def test_a_log_of_a_mean_over_fewer_pairs_is_lower():
+    """Of dv, mine and smile the estimate with anchors is higher than from the matrix, if only by a little."""
+    pair = tasks.get("gaussian", dim=2, mi=1.0).pair()
+    x, y = (side.view(6000, 24, 2) for side in pair.draw(6000 * 24, stream("anchors"), torch.float64))
+    part = scores.log_mean_exp_negatives(tiling.tiled_pair(pair, 4).log_ratio(x, y))
+    lower = part - scores.log_mean_exp_negatives(pair.log_ratio(x, y))
+    assert -0.1 < lower.mean().item() < -4 * standard_error(lower)
 
 
 def grid(names, **settings):
