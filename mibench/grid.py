@@ -216,6 +216,13 @@ class Grid:
         default="16,32,64,128",
         by_verb={"compare": "64", "check": "64", "estimate": Words("as the data allow, up to 500")},
     )
+    train_n: tuple[int, ...] = setting(
+        "Rows in a training batch, for protocol stream: one model is trained at each, and read at every -n.",
+        flags=("--train-n",),
+        read=_each(functools.partial(whole_number, least=2)),
+        of=lambda run: run.fit and run.fit.train_n,
+        default=Words("that of -n: each n trains a model of its own"),
+    )
     critic: tuple[str, ...] = setting(
         "The model that is trained: critics such as separable, bilinear, joint or embedding.",
         "--model",
@@ -283,6 +290,7 @@ class FitArguments(TypedDict, total=False):
     """How a pair is read and a model trained, as keyword arguments; type checkers need them written out."""
 
     n: OneOrMore[int | str] | None
+    train_n: OneOrMore[int | str] | None
     critic: OneOrMore[str] | None
     model: OneOrMore[str] | None
     steps: int | str | None

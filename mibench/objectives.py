@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mibench.options import label
-from mibench.scores import jensen_shannon, positives
+from mibench.scores import extremes, jensen_shannon, positives
 
 if TYPE_CHECKING:
     from mibench.batch import Batch, Dims, Tensors
@@ -93,7 +93,7 @@ class Objective(ABC):
 
         Models that give no scores have none.
         """
-        return torch.full((len(next(iter(outputs.values()))),), torch.nan)
+        return torch.full((next(iter(outputs.values())).shape[0],), torch.nan)
 
     def log_ratio(self, outputs: Tensors) -> Tensor | None:
         """Return the log density ratio that the model stands for, (R, n, n) in float64; None if for none."""
@@ -150,8 +150,7 @@ class OfScores(Objective):
 
     def only_score(self, outputs: Tensors) -> Tensor:
         """Return the score that a critic gives to every pair of the batch, NaN for several."""
-        lowest, highest = outputs["scores"].aminmax(dim=-1)
-        lowest, highest = lowest.amin(-1), highest.amax(-1)
+        lowest, highest = extremes(outputs["scores"])
         return lowest.where(lowest == highest, torch.nan)
 
     def log_ratio(self, outputs: Tensors) -> Tensor | None:

@@ -1,7 +1,9 @@
 """Sums over a score matrix that many objectives and estimators share.
 
 Everywhere, `scores[..., i, j] = f(x_i, y_j)`: the diagonal holds joint samples, the rest samples of the
-product of the marginals. Leading axes are runs or batches and never mix.
+product of the marginals. Leading axes are runs or batches and never mix. What estimators read works on
+`Tiles` as well, which stand for a matrix that is never formed: there n - 1 others are read for each of m
+anchors, and means are over these.
 """
 
 from __future__ import annotations
@@ -12,10 +14,24 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from mibench.tiles import Tiles
 
-def positives(scores: Tensor) -> Tensor:
+Scores = Tensor | Tiles
+"""A score matrix (..., n, n), or what stands for one."""
+
+
+def positives(scores: Scores) -> Tensor:
     """Return the scores of the joint samples, shape (..., n, n) -> (..., n)."""
+    if isinstance(scores, Tiles):
+        return scores.diagonal()
     return scores.diagonal(dim1=-2, dim2=-1)
+
+
+def following(scores: Scores) -> Tensor:
+    """Return f(x_i, y_(i+1)), one noise sample for each x, indices modulo n: (..., n, n) -> (..., n)."""
+    if isinstance(scores, Tiles):
+        return scores.following()
+    return positives(scores.roll(-1, dims=-1))
 
 
 def off_diagonal(scores: Tensor) -> Tensor:
@@ -23,19 +39,48 @@ def off_diagonal(scores: Tensor) -> Tensor:
     return scores.masked_fill(_diagonal(scores), -math.inf)
 
 
-def mean_negatives(scores: Tensor) -> Tensor:
+def log_sum_exp_rows(scores: Scores) -> Tensor:
+    """Return log sum_j exp f(x_i, y_j), the row's own included: (..., n, n) -> (..., n)."""
+    return scores.logsumexp_rows(with_own=True) if isinstance(scores, Tiles) else scores.logsumexp(-1)
+
+
+def log_sum_exp_columns(scores: Scores) -> Tensor:
+    """Return log sum_i exp f(x_i, y_j), the column's own included: (..., n, n) -> (..., n)."""
+    return scores.logsumexp_columns(with_own=True) if isinstance(scores, Tiles) else scores.logsumexp(-2)
+
+
+def log_sum_exp_other_rows(scores: Scores) -> Tensor:
+    """Return log sum_(i != j) exp f(x_i, y_j) of each column: (..., n, n) -> (..., n)."""
+    if isinstance(scores, Tiles):
+        return scores.logsumexp_columns(with_own=False)
+    return off_diagonal(scores).logsumexp(-2)
+
+
+def mean_negatives(scores: Scores) -> Tensor:
     """Return the mean over the n (n - 1) off-diagonal scores, (..., n, n) -> (...)."""
+    if isinstance(scores, Tiles):
+        return scores.sum_negatives() / scores.pairs
     n = scores.shape[-1]
     return scores.masked_fill(_diagonal(scores), 0).sum((-2, -1)) / (n * (n - 1))
 
 
-def log_mean_exp_negatives(scores: Tensor) -> Tensor:
+def log_mean_exp_negatives(scores: Scores) -> Tensor:
     """Return log of the mean of exp over the n (n - 1) off-diagonal scores, (..., n, n) -> (...)."""
+    if isinstance(scores, Tiles):
+        return scores.logsumexp_rows(with_own=False).logsumexp(-1) - math.log(scores.pairs)
     n = scores.shape[-1]
     return off_diagonal(scores).logsumexp((-2, -1)) - math.log(n * (n - 1))
 
 
-def donsker_varadhan(scores: Tensor) -> Tensor:
+def extremes(scores: Scores) -> tuple[Tensor, Tensor]:
+    """Return the lowest and the highest score of each matrix, (..., n, n) -> (...), (...)."""
+    if isinstance(scores, Tiles):
+        return scores.extremes()
+    lowest, highest = scores.aminmax(dim=-1)
+    return lowest.amin(-1), highest.amax(-1)
+
+
+def donsker_varadhan(scores: Scores) -> Tensor:
     """Return E_P f - log E_Q exp f of each score matrix, (..., n, n) -> (...)."""
     return positives(scores).mean(-1) - log_mean_exp_negatives(scores)
 

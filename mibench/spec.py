@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from mibench.registry import Choice
@@ -26,13 +26,18 @@ PRECISIONS: tuple[str, ...] = get_args(Precision)
 
 @dataclass(frozen=True)
 class Fit:
-    """How a model is trained: everything that means nothing to an estimator without one."""
+    """How a model is trained: everything that means nothing to an estimator without one.
+
+    Attributes:
+        train_n: rows of a training batch; None for as many as are read.
+    """
 
     model: Choice
     steps: int
     lr: float
     schedule: str
     precision: str
+    train_n: int | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,16 @@ class RunSpec:
                 "schedule": self.fit.schedule,
                 "precision": self.fit.precision,
             }
+            if self.fit.train_n is not None:
+                values["train_n"] = self.fit.train_n
         return values
+
+    @property
+    def in_training(self) -> RunSpec:
+        """The run as it is trained: with the n of a training batch, where that is another."""
+        if self.fit is None or self.fit.train_n is None:
+            return self
+        return replace(self, n=self.fit.train_n, fit=replace(self.fit, train_n=None))
 
     @property
     def choices(self) -> dict[str, Choice | None]:

@@ -25,6 +25,7 @@ CELL = [
     "true_mi_nats",
     "encoder",
     "n",
+    "train_n",
     "critic",
     "protocol",
     "samples",
@@ -35,7 +36,7 @@ CELL = [
 ]
 """What makes a cell of a grid: everything but the seed."""
 
-FIT = ["critic", "steps", "lr", "schedule", "precision"]
+FIT = ["critic", "train_n", "steps", "lr", "schedule", "precision"]
 """Those of them that say what is trained and how; null for estimators that train nothing."""
 
 ABOUT = ["choices", "bound", "oracle_is_best"]

@@ -12,6 +12,7 @@ from mibench.engine.plan import at_level
 from mibench.engine.protocols import registry as protocols
 from mibench.engine.protocols.base import Protocol
 from mibench.engine.sources import dims_of, pair_of
+from mibench.engine.tiling import LARGEST_MATRIX
 from mibench.errors import UsageError
 from mibench.registry import Choice
 from mibench.spec import DEFAULT_LEARNING_RATE, Fit, RunSpec, Setting, grid
@@ -65,6 +66,7 @@ class Training:
     lr: float | None
     schedule: str | None
     precision: str
+    train_ns: Sequence[int | None] = (None,)
 
     def check_used(self, chosen: Sequence[Choice]) -> None:
         """Raise a UsageError for a model that none of the estimators can use."""
@@ -86,7 +88,7 @@ class Training:
         for model in given or [models.registry.choose(usual)]:
             with models.registry.blaming(model.name):
                 models.registry.make(model).check(view.pair.dims)
-            fits.append(Fit(model, steps, lr, schedule, self.precision))
+            fits += [Fit(model, steps, lr, schedule, self.precision, n) for n in self.train_ns]
         return fits
 
 
@@ -134,8 +136,16 @@ def runs_of(
                 "Give --protocol stream or samples.",
             )
         own_ns = list(dict.fromkeys(map(protocol.n_untrained, ns))) if kind is None else ns
+        if kind is not None and training.train_ns != (None,) and not protocol.reads_other_n:
+            raise UsageError(
+                f"train_n has no meaning under the protocol {followed.name!r}, which reads batches of the n "
+                "that it trains on.",
+                "Give --protocol stream, or leave out --train-n.",
+            )
         own_protocol = protocols.describe(protocol.untrained()) if kind is None else followed
-        _check(estimator, views, own_ns)
+        trained = [n for n in training.train_ns if n is not None and kind is not None]
+        _check(estimator, views, [*own_ns, *trained])
+        _check_in_tiles(estimator, kind, own_ns)
         settings = list(_settings(estimator, kind, views, protocol, training))
         for fit in dict.fromkeys(fit for *_, fit in settings if fit is not None):
             for size in own_ns:
@@ -150,6 +160,15 @@ def _check(estimator: Choice, views: Sequence[View], ns: Sequence[int]) -> None:
         for view in views:
             for size in ns:
                 made.check(size, view.pair)
+
+
+def _check_in_tiles(estimator: Choice, kind: str | None, ns: Sequence[int]) -> None:
+    if kind is None or max(ns) <= LARGEST_MATRIX or estimators.registry.make(estimator).reads_anchors:
+        return
+    raise UsageError(
+        f"Estimator {estimator.label!r} reads whole score matrices, of up to n = {LARGEST_MATRIX}.",
+        f"Give n of at most {LARGEST_MATRIX}, or another estimator.",
+    )
 
 
 def _settings(

@@ -174,6 +174,7 @@ def _fit(identity: Mapping[str, Any]) -> Fit:
         real_number(identity["lr"], "lr"),
         one_of(identity["schedule"], "schedule", SCHEDULES),
         one_of(identity["precision"], "precision", PRECISIONS),
+        None if "train_n" not in identity else whole_number(identity["train_n"], "train_n", least=2),
     )
 
 

@@ -84,7 +84,7 @@ def plan_grid(grid: Grid) -> Plan:
 def training_of(grid: Grid) -> Training:
     """Return how the models of a grid are trained, as far as the user says."""
     given = _chosen(models.registry, grid.critic) or None
-    return Training(given, grid.steps, grid.lr, grid.schedule, grid.precision)
+    return Training(given, grid.steps, grid.lr, grid.schedule, grid.precision, grid.train_n or (None,))
 
 
 def on_device(specs: Sequence[RunSpec], device: str, source: Source | None = None) -> Plan:

@@ -40,6 +40,13 @@ class Fitted:
     diverged_at: list[int | None]
     seconds: float = 0.0
 
+    def at(self, places: list[int]) -> Fitted:
+        """Return what training left at some places on the run axis."""
+        if places == list(range(len(self.diverged_at))):
+            return self
+        parameters = {key: tensor[places] for key, tensor in self.parameters.items()}
+        return Fitted(parameters, [self.diverged_at[place] for place in places], self.seconds)
+
 
 def learning_rate(fit: Fit, step: int) -> float:
     """Return the learning rate of a step, counted from 0.

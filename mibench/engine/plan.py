@@ -17,6 +17,7 @@ from mibench.engine.cost import Cost, cost_of
 from mibench.engine.protocols import registry as protocols
 from mibench.engine.protocols.base import Protocol
 from mibench.engine.sources import Source, TaskPairs
+from mibench.engine.tiling import LARGEST_MATRIX, anchors_at, tiled_model, tiled_pair
 from mibench.errors import UsageError
 from mibench.estimators.base import Estimator
 from mibench.models.base import Model
@@ -24,6 +25,7 @@ from mibench.objectives import Objective
 from mibench.registry import Choice
 from mibench.spec import Fit, RunSpec, digest
 from mibench.tasks.pair import Pair
+from mibench.tiles import TILE_PAIRS
 
 CHUNK_NUMBERS = 2**16
 """Training data are drawn for several steps at once: about this many numbers per run."""
@@ -45,6 +47,12 @@ NOMINAL_FLOPS_PER_SECOND = 1.5e11
 READ_SHARE = 1.25
 """Training and evaluation together take this many times what training takes."""
 
+PILOT_BATCHES, FEW_BATCHES = 48, 8
+"""The batches of a pilot, and of one whose n is so large that a batch has a thousand anchors or more."""
+
+FEATURES_A_ROW = 64
+"""About how many numbers a critic's features of a row have, and its hidden layers per row at once."""
+
 EVALUATED_BATCHES = 256
 """An estimator that trains nothing is read on about this many batches."""
 
@@ -62,10 +70,12 @@ class Pack:
     Attributes:
         trainings: for each place on the run axis, the runs that are read there.
         source: where the pairs of runs come from.
+        is_read: runs are seen as they are read: `n` is that of a batch which is read, and not of training.
     """
 
     trainings: tuple[Training, ...]
     source: Source = field(default_factory=TaskPairs)
+    is_read: bool = False
 
     @cached_property
     def specs(self) -> tuple[RunSpec, ...]:
@@ -74,8 +84,20 @@ class Pack:
 
     @cached_property
     def leaders(self) -> tuple[RunSpec, ...]:
-        """The run that represents each training."""
-        return tuple(training[0] for training in self.trainings)
+        """The run that represents each training, with the n of its batches."""
+        runs = (training[0] for training in self.trainings)
+        return tuple(run if self.is_read else run.in_training for run in runs)
+
+    def readings(self) -> list[tuple[list[int], Pack]]:
+        """Return for each n at which models are read the places that are, and their runs as a pack."""
+        by_n: dict[int, dict[int, list[RunSpec]]] = {}
+        for place, training in enumerate(self.trainings):
+            for spec in training:
+                by_n.setdefault(spec.n, {}).setdefault(place, []).append(spec)
+        return [
+            (list(found), Pack(tuple(map(tuple, found.values())), self.source, is_read=True))
+            for found in by_n.values()
+        ]
 
     @property
     def first(self) -> RunSpec:
@@ -107,6 +129,29 @@ class Pack:
     def model(self) -> Model | None:
         """The model of every run, None where nothing is trained."""
         return None if self.first.fit is None else models.registry.make(self.fit.model)
+
+    @property
+    def anchors(self) -> int:
+        """How many rows of a batch are read."""
+        return anchors_at(self.first.n)
+
+    @property
+    def pilot_batches(self) -> int:
+        """How many batches are read before it is known how many are needed."""
+        return PILOT_BATCHES if self.first.n <= LARGEST_MATRIX else FEW_BATCHES
+
+    @cached_property
+    def reading_model(self) -> Any:  # noqa: ANN401 - a model of any kind, or one that returns tiles
+        """The model as it is read: where matrices would be too large, it returns tiles."""
+        n = self.first.n
+        if n <= LARGEST_MATRIX or self.model is None:
+            return self.model
+        return tiled_model(self.model, self.anchors, self.cost.activations / n**2)
+
+    def reading_pair(self, place: int) -> Pair:
+        """Return the pair of a training as it is read."""
+        pair = self.pairs[place]
+        return pair if self.first.n <= LARGEST_MATRIX else tiled_pair(pair, self.anchors)
 
     @cached_property
     def pairs(self) -> tuple[Pair, ...]:
@@ -161,7 +206,7 @@ class Pack:
 
     @cached_property
     def cost(self) -> Cost:
-        """What a batch of one run costs."""
+        """What a training batch of one run costs, or of a pack that is read, a batch that is."""
         if self.objective is None or self.model is None:
             n = self.first.n
             return Cost(0, 0, min(n * n, READ_NUMBERS), n * self.numbers_a_batch)
@@ -186,7 +231,17 @@ class Pack:
     @property
     def bytes(self) -> int:
         """Memory that training and evaluation need at their peak, beside the process itself."""
-        return self.fixed_bytes + len(self.trainings) * self.bytes_a_run
+        training = self.fixed_bytes + len(self.trainings) * self.bytes_a_run
+        return max(training, *(pack.bytes_in_tiles for _, pack in self.readings()))
+
+    @property
+    def bytes_in_tiles(self) -> int:
+        """Memory that reading in tiles needs: data in float64, features, tiles with a few copies."""
+        if self.first.n <= LARGEST_MATRIX or self.model is None:
+            return 0
+        features = self.first.n * FEATURES_A_ROW * torch.finfo(self.dtype).bits // 8
+        runs = len(self.trainings) * (4 * 8 * self.numbers_a_batch + 2 * features)
+        return runs + 8 * 8 * TILE_PAIRS
 
     @property
     def bytes_a_run(self) -> int:
@@ -222,7 +277,7 @@ def packs(specs: Sequence[RunSpec], budget_bytes: int, source: Source | None = N
             training_task(spec),
             spec.encoder,
             spec.protocol,
-            spec.n,
+            spec.in_training.n,
             spec.seed,
             spec.fit,
         )
@@ -245,7 +300,7 @@ def training_key(spec: RunSpec) -> str:
     """
     objective = objective_of(spec)
     assert objective is not None
-    values: dict[str, Any] = spec.identity
+    values: dict[str, Any] = spec.in_training.identity
     return digest(values | {"estimator": objective.identity, "task": training_task(spec).identity})
 
 
@@ -262,7 +317,7 @@ def at_level(task: Choice, level: float) -> Choice:
 
 
 def _shape(spec: RunSpec, source: Source) -> tuple[object, ...]:
-    return objective_of(spec), spec.fit, spec.protocol, source.dims(spec), spec.n
+    return objective_of(spec), spec.fit, spec.protocol, source.dims(spec), spec.in_training.n
 
 
 def _split(group: list[Training], budget_bytes: int, source: Source) -> list[Pack]:

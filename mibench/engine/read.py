@@ -21,14 +21,17 @@ from mibench.registry import Choice
 from mibench.scores import log_mean_exp_negatives, positives
 from mibench.spec import RunSpec
 from mibench.tasks.pair import Pair, Pairwise
+from mibench.tiles import Tiles
 
 TARGET_SE_NATS = 0.02
-PILOT_BATCHES = 48
 MARGIN = 1.5
 """A pilot of 48 batches misjudges the variance by a fifth; this many times more batches are read."""
 
 MOST_ROWS = 2**16
 """An evaluation stops at this many pairs per run, even where the variance asks for more."""
+
+MOST_PAIRS = 2**31
+"""And at this many scores, which only batches of n above 32,768 have."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +95,10 @@ class Readers:
         return {choice: self._read(choice, outputs, batch) for choice in self.places}
 
     def _read(self, choice: Choice, outputs: Tensors, batch: Batch) -> Tensor:
-        """Read an estimator's runs a few at a time: it makes copies."""
+        """Read an estimator's runs a few at a time: it makes copies, but of tiles."""
         places = self.places[choice]
+        if any(isinstance(value, Tiles) for value in outputs.values()):
+            return self._estimators[choice].read(outputs, batch)[places]
         if len(places) < self._runs:
             outputs = {key: value[places] for key, value in outputs.items()}
             batch = batch.map(lambda tensor: tensor[places])
@@ -123,7 +128,7 @@ def _slices(count: int, at_once: int) -> Iterator[tuple[int, int]]:
 @torch.no_grad()
 def outputs_of(pack: Pack, parameters: Tensors, batch: Batch) -> Tensors:
     """Return what estimators read of the models of all runs; nothing where nothing is trained."""
-    return {} if pack.objective is None else pack.objective.outputs(pack.model, parameters, batch)
+    return {} if pack.objective is None else pack.objective.outputs(pack.reading_model, parameters, batch)
 
 
 @torch.no_grad()
@@ -145,7 +150,7 @@ def exact_readings(
     everything = {spec.estimator: math.inf for spec in pack.trainings[place]}
     left: dict[Choice, float] = everything if counts is None else dict(counts)
     values: dict[Choice, list[Tensor]] = {choice: [] for choice in left}
-    pair = _remembering(pack.pairs[place])
+    pair = _remembering(pack.reading_pair(place))
     for x, y in chunks:
         batch = Batch(x, y, known=known([pair], x.device))
         for choice, count in left.items():
@@ -161,8 +166,10 @@ def _exact(estimator: Estimator, pair: Pair, batch: Batch, first: int) -> list[T
     outputs = estimator.exact(pair, batch)
     if outputs is None:
         return []
-    some = Batch(batch.x[:first], batch.y[:first], known=batch.known)
-    return [estimator.read({key: value[:first] for key, value in outputs.items()}, some)]
+    if first < len(batch.x):
+        outputs = {key: value[:first] for key, value in outputs.items()}
+        batch = Batch(batch.x[:first], batch.y[:first], known=batch.known)
+    return [estimator.read(outputs, batch)]
 
 
 def _remembering(pair: Pair) -> Pair:
@@ -236,13 +243,14 @@ def _enough(pack: Pack, values: Tensor) -> int:
     """Return how many batches a run needs, given the values of a few."""
     needed = MARGIN * (values.std().item() / TARGET_SE_NATS) ** 2
     if not math.isfinite(needed):
-        return PILOT_BATCHES
-    return min(max(PILOT_BATCHES, math.ceil(needed)), _most(pack))
+        return pack.pilot_batches
+    return min(max(pack.pilot_batches, math.ceil(needed)), _most(pack))
 
 
 def _most(pack: Pack) -> int:
     """Return at how many batches an evaluation stops."""
-    return max(PILOT_BATCHES, MOST_ROWS // pack.first.n)
+    pairs = pack.anchors * pack.first.n
+    return max(pack.pilot_batches, min(MOST_ROWS // pack.anchors, MOST_PAIRS // pairs))
 
 
 def _batches(pack: Pack, purpose: str, count: int, device: torch.device) -> Iterator[Batch]:
@@ -289,7 +297,7 @@ def _pilot(pack: Pack, fitted: Fitted, device: torch.device) -> _Pilot:
     values: list[dict[Choice, Tensor]] = []
     only: list[Tensor] = []
     ratios: list[Tensor] = []
-    for batch in _batches(pack, "pilot", PILOT_BATCHES, device):
+    for batch in _batches(pack, "pilot", pack.pilot_batches, device):
         outputs = outputs_of(pack, fitted.parameters, batch)
         values.append(readers.read(outputs, batch))
         if pack.objective is None:
@@ -325,7 +333,7 @@ def _accuracies(pack: Pack, learned: Tensor) -> dict[int, dict[str, float]]:
     return {
         place: {
             "log_ratio_rmse": (values[:, :-1] - _exact_positives(pack, place)).square().mean().sqrt().item(),
-            "log_partition": values[:, -1].logsumexp(0).item() - math.log(PILOT_BATCHES),
+            "log_partition": values[:, -1].logsumexp(0).item() - math.log(len(values)),
         }
         for place, values in enumerate(learned.unbind(1))
         if pack.pairs[place].log_ratio is not None
@@ -334,9 +342,9 @@ def _accuracies(pack: Pack, learned: Tensor) -> dict[int, dict[str, float]]:
 
 def _exact_positives(pack: Pack, place: int) -> Tensor:
     """Return the exact log density ratio of the pilot's joint samples, (batches, n)."""
-    log_ratio = pack.pairs[place].log_ratio
+    log_ratio = pack.reading_pair(place).log_ratio
     assert log_ratio is not None
-    chunks = evaluation_chunks(pack, place, "pilot", PILOT_BATCHES)
+    chunks = evaluation_chunks(pack, place, "pilot", pack.pilot_batches)
     return torch.cat([positives(log_ratio(x, y)) for x, y in chunks])
 
 

@@ -40,6 +40,7 @@ class Estimator(ABC):
         bound: the same, for programs.
         oracle_is_best: no model can do better, in expectation, than the exact density ratio.
         unbiased_at_exact_ratio: at the exact density ratio its expectation is I(X;Y), at every n.
+        reads_anchors: it can be read from a part of a batch's rows against all others (`mibench.tiles`).
         ceiling_formula: the largest value that the estimate can have, in words.
         reference: authors, year and arXiv number.
         bibtex: the same for a paper.
@@ -53,6 +54,7 @@ class Estimator(ABC):
     bound: ClassVar[Bound] = Bound()
     oracle_is_best: ClassVar[bool] = False
     unbiased_at_exact_ratio: ClassVar[bool] = False
+    reads_anchors: ClassVar[bool] = True
     ceiling_formula: ClassVar[str] = "none"
     reference: ClassVar[str]
     bibtex: ClassVar[str]

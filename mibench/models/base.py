@@ -54,7 +54,18 @@ class Critic(Model):
 
     @abstractmethod
     def scores(self, parameters: Tensors, x: Tensor, y: Tensor) -> Tensor:
-        """Return f(x_i, y_j) of every run: (R, n, dim_x), (R, n, dim_y) -> (R, n, n)."""
+        """Return f(x_i, y_j) of every run: (R, n, dim_x), (R, m, dim_y) -> (R, n, m)."""
+
+    def features(self, parameters: Tensors, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what is computed of each x and each y alone, before pairs are formed.
+
+        (R, n, dim_x), (R, n, dim_y) -> (R, n, any), (R, n, any); by default x and y themselves.
+        """
+        return x, y
+
+    def scores_of(self, parameters: Tensors, of_x: Tensor, of_y: Tensor) -> Tensor:
+        """Return the scores of features: `scores` is `scores_of` of `features`."""
+        return self.scores(parameters, of_x, of_y)
 
 
 class Conditional(Model):
@@ -64,7 +75,7 @@ class Conditional(Model):
 
     @abstractmethod
     def log_prob(self, parameters: Tensors, x: Tensor, y: Tensor) -> Tensor:
-        """Return log q(y_j | x_i) in nats: (R, n, dim_x), (R, n, dim_y) -> (R, n, n)."""
+        """Return log q(y_j | x_i) in nats: (R, n, dim_x), (R, m, dim_y) -> (R, n, m)."""
 
     @abstractmethod
     def log_prob_of_pairs(self, parameters: Tensors, x: Tensor, y: Tensor) -> Tensor:

@@ -50,6 +50,7 @@ class Record:
         bound: "lower" or "upper" where the estimator bounds the MI (its docstring says in what sense).
         oracle_is_best: whether no model can do better, in expectation, than the value at the exact ratio.
         truth, truth_confidence: how the truth is known ("closed form"), and at what confidence.
+        train_n: rows of a training batch, where it is another number than `n`, those of a batch that is read.
         protocol: `stream`, `staircase` or `samples`; `samples` is the size of the data set in the last.
         estimate_nats, estimate_se_nats: mean over the batches that were read, and its standard error; a
             single reading of all rows has none.
@@ -95,6 +96,7 @@ class Record:
     critic: str | None
     protocol: str
     samples: int | None
+    train_n: int | None
     steps: int | None
     lr: float | None
     schedule: str | None
@@ -295,7 +297,7 @@ def _from_schema_4(values: dict[str, Any]) -> dict[str, Any]:
     if is_unbiased and exact["exact_nats"] is not None and ends[0] == ends[1]:
         exact = {"exact_nats": ends[0], "exact_se_nats": 0.0}
     probe = ends[0] if values.get("probe_accuracy") is not None else None
-    return values | exact | {"probe_nats": probe}
+    return values | exact | {"probe_nats": probe, "train_n": None}
 
 
 def _judged_now(record: Record) -> dict[str, Any]:

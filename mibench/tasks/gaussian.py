@@ -14,6 +14,7 @@ from mibench.batch import Dims
 from mibench.errors import UsageError
 from mibench.registry import Value, option
 from mibench.tasks.base import Task
+from mibench.tasks.normal import half_squares
 from mibench.tasks.pair import Pair, Truth
 from mibench.validation import check_sizes
 
@@ -127,10 +128,8 @@ class Gaussian(Task):
 
     def _half_square(self, x: Tensor, y: Tensor) -> Tensor:
         """Return |y_j - rho x_i|^2 / (2 (1 - rho^2)), (..., n, n)."""
-        x, y = x.double(), y.double()
-        # Distances as differences, not as |y|^2 - 2xy + |x|^2, which cancels where rho is near 1.
-        distance = torch.cdist(self._correlation * x, y, compute_mode="donot_use_mm_for_euclid_dist")
-        return (distance / self._deviation_in(x.dtype)).square() / 2
+        deviation = self._deviation_in(torch.float64)
+        return half_squares(self._correlation * x.double() / deviation, y.double() / deviation, deviation)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from mibench.batch import Batch
 from mibench.engine import read
 from mibench.engine.data import evaluation_chunks, known
 from mibench.engine.fit import fit
+from mibench.engine.plan import PILOT_BATCHES
 from mibench.estimators.scores.nwj import NWJ
 from mibench.limits import most
 from mibench.seeding import stream
@@ -30,13 +31,13 @@ def test_standard_error_reaches_its_target(name):
     for readout in read_out(pack):
         assert readout.estimate_se <= read.TARGET_SE_NATS
         assert readout.estimate_se == pytest.approx(readout.batch_std / math.sqrt(readout.batches))
-        assert readout.batches >= read.PILOT_BATCHES
+        assert readout.batches >= PILOT_BATCHES
 
 
 @pytest.mark.parametrize(
     ("name", "batches"),
     [
-        ("row-count", read.PILOT_BATCHES),  # no variance
+        ("row-count", PILOT_BATCHES),  # no variance
         ("first-number[scale=0.2]", 1.5 * 100),  # (0.2 / 0.02)^2, and half of it more
         ("first-number[scale=1000]", read.MOST_ROWS // 8),
     ],
@@ -50,7 +51,7 @@ def test_the_number_of_batches_follows_the_variance_up_to_a_limit(name, batches,
 
 def test_values_that_are_not_finite_ask_for_no_more_batches():
     (readout,) = read_out(pack_of(specs("nwj", mis=(1e9,), steps=1, precision="float32")))
-    assert readout.batches == read.PILOT_BATCHES
+    assert readout.batches == PILOT_BATCHES
     assert "finite" in readout.message
 
 

@@ -26,6 +26,7 @@ class Protocol(ABC):
         reference: where the protocol comes from.
         schedule: the learning-rate schedule that is used where the user names none.
         only_trained: estimators that train nothing have no place in it.
+        reads_other_n: a model that was trained at one n can be read at another.
     """
 
     name: ClassVar[str]
@@ -33,6 +34,7 @@ class Protocol(ABC):
     reference: ClassVar[str]
     schedule: ClassVar[str] = "constant"
     only_trained: ClassVar[bool] = False
+    reads_other_n: ClassVar[bool] = False
 
     @property
     @abstractmethod

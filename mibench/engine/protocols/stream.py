@@ -17,7 +17,7 @@ from mibench.spec import RunSpec
 
 @dataclass(frozen=True)
 class Stream(Protocol):
-    """A fresh batch each step; after training, the estimate on fresh batches.
+    """A fresh batch each step; after training, the estimate on fresh batches, of the same n or of others.
 
     An estimator that trains nothing is read on fresh batches of n rows.
     """
@@ -25,6 +25,7 @@ class Stream(Protocol):
     name = "stream"
     reference: ClassVar[str] = "this package"
     schedule: ClassVar[str] = "one-cycle"
+    reads_other_n: ClassVar[bool] = True
 
     @property
     def steps(self) -> int:
@@ -36,4 +37,7 @@ class Stream(Protocol):
     ) -> tuple[Fitted, dict[RunSpec, Readout]]:
         """Train a pack and read it."""
         fitted = fit(pack, device, report)
-        return fitted, read_out(pack, fitted, device)
+        readouts: dict[RunSpec, Readout] = {}
+        for places, read in pack.readings():
+            readouts |= read_out(read, fitted.at(places), device)
+        return fitted, readouts

@@ -11,7 +11,7 @@ from mibench.batch import Batch, Tensors
 from mibench.estimators.base import Bound
 from mibench.estimators.conditional.density import FromDensity
 from mibench.registry import option
-from mibench.scores import mean_negatives, positives
+from mibench.scores import following, mean_negatives, positives
 
 
 @dataclass(frozen=True)
@@ -57,4 +57,4 @@ class CLUB(FromDensity):
     def _negative(self, log_q: Tensor) -> Tensor:
         if self.negatives == "all":
             return mean_negatives(log_q)
-        return positives(log_q.roll(-1, dims=-1)).mean(-1)
+        return following(log_q).mean(-1)

@@ -31,4 +31,4 @@ class FromDensity(Estimator):
         if pair.log_ratio is None:
             return None
         log_ratio = pair.log_ratio(batch.x, batch.y)
-        return {"conditional": log_ratio, "marginal": torch.zeros_like(log_ratio[..., 0, :])}
+        return {"conditional": log_ratio, "marginal": torch.zeros(batch.y.shape[:-1], dtype=torch.float64)}

@@ -12,7 +12,7 @@ from mibench.batch import Batch, Tensors
 from mibench.estimators.base import Bound
 from mibench.estimators.conditional.density import FromDensity
 from mibench.estimators.scores.baseline import POOLE_2019
-from mibench.scores import off_diagonal, positives
+from mibench.scores import log_sum_exp_other_rows, positives
 
 
 @dataclass(frozen=True)
@@ -43,5 +43,5 @@ class L1Out(FromDensity):
     def read(self, outputs: Tensors, batch: Batch) -> Tensor:
         """Return I_L1Out of every run."""
         log_q = outputs["conditional"].double()
-        others = off_diagonal(log_q).logsumexp(-2) - math.log(log_q.shape[-1] - 1)
+        others = log_sum_exp_other_rows(log_q) - math.log(log_q.shape[-1] - 1)
         return (positives(log_q) - others).mean(-1)

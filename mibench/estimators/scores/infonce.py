@@ -12,7 +12,7 @@ from mibench.batch import Tensors
 from mibench.errors import UsageError
 from mibench.estimators.base import Bound, Maximised
 from mibench.registry import option
-from mibench.scores import positives
+from mibench.scores import log_sum_exp_columns, log_sum_exp_rows, positives
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class InfoNCE(Maximised):
         """Return I_NCE of each score matrix."""
         logits = scores / self.temperature
         matched = positives(logits)
-        rows = (matched - logits.logsumexp(-1)).mean(-1)
-        columns = (matched - logits.logsumexp(-2)).mean(-1) if self.symmetric else rows
+        rows = (matched - log_sum_exp_rows(logits)).mean(-1)
+        columns = (matched - log_sum_exp_columns(logits)).mean(-1) if self.symmetric else rows
         return (rows + columns) / 2 + math.log(scores.shape[-1])
 
     def optimal_critic(self, log_ratio: Tensor) -> Tensor:

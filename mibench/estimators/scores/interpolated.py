@@ -15,7 +15,12 @@ from mibench.errors import UsageError
 from mibench.estimators.base import Bound, Maximised
 from mibench.estimators.scores.baseline import POOLE_2019, initial_baseline, less_baseline
 from mibench.registry import option
-from mibench.scores import log_mean_exp_negatives, off_diagonal, positives
+from mibench.scores import (
+    log_mean_exp_negatives,
+    log_sum_exp_columns,
+    log_sum_exp_other_rows,
+    positives,
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Interpolated(Maximised):
 
     name = "interpolated"
     identifiable: ClassVar[bool] = False
+    reads_anchors: ClassVar[bool] = False  # E_Q needs the mean over every column
     formula: ClassVar[str] = (
         "1 + E_P[log exp(f) / b(y)] - E_Q[exp(f) / b(y)], b(y) = alpha mean_i exp f(x_i,y) + (1 - alpha) q(y)"
     )
@@ -76,8 +82,8 @@ class Interpolated(Maximised):
     def of(self, scores: Tensor, state: Tensors) -> Tensor:
         """Return I_alpha of each score matrix."""
         n = scores.shape[-1]
-        with_own = self._log_mixture(scores.logsumexp(-2) - math.log(n))
-        without = self._log_mixture(off_diagonal(scores).logsumexp(-2) - math.log(n - 1))
+        with_own = self._log_mixture(log_sum_exp_columns(scores) - math.log(n))
+        without = self._log_mixture(log_sum_exp_other_rows(scores) - math.log(n - 1))
         joint = (positives(scores) - with_own).mean(-1)
         return 1 + joint - log_mean_exp_negatives(scores - without.unsqueeze(-2)).exp()
 

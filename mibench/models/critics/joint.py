@@ -40,11 +40,11 @@ class Joint(Critic):
     def scores(self, parameters: Tensors, x: Tensor, y: Tensor) -> Tensor:
         """Return f(x_i, y_j).
 
-        The first layer is linear, so it is applied to the n points x and the n points y, and only its
-        output is formed for n * n pairs.
+        The first layer is linear, so it is applied to the n points x and the m points y, and only its
+        output is formed for n * m pairs.
         """
-        runs, n, _ = x.shape
+        runs, n, m = len(x), x.shape[1], y.shape[1]
         from_x = torch.baddbmm(parameters["xy.bias"], x, parameters["x.weight"])
         from_y = torch.bmm(y, parameters["y.weight"])
-        first = (from_x[:, :, None] + from_y[:, None]).relu_().view(runs, n * n, self.hidden)
-        return mlp(parameters, "f", first).view(runs, n, n)
+        first = (from_x[:, :, None] + from_y[:, None]).relu_().view(runs, n * m, self.hidden)
+        return mlp(parameters, "f", first).view(runs, n, m)

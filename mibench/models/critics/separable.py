@@ -36,6 +36,14 @@ class Separable(Critic):
         }
         return initialise(shapes, generator, dtype)
 
+    def features(self, parameters: Tensors, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return g(x) and h(y)."""
+        return mlp(parameters, "g", x), mlp(parameters, "h", y)
+
+    def scores_of(self, parameters: Tensors, of_x: Tensor, of_y: Tensor) -> Tensor:
+        """Return g(x_i) . h(y_j) of g and h."""
+        return of_x @ of_y.mT
+
     def scores(self, parameters: Tensors, x: Tensor, y: Tensor) -> Tensor:
         """Return g(x_i) . h(y_j)."""
-        return mlp(parameters, "g", x) @ mlp(parameters, "h", y).mT
+        return self.scores_of(parameters, *self.features(parameters, x, y))

@@ -1,0 +1,260 @@
+"""Batches too large for a score matrix are read in tiles, and one training is read at many n."""
+
+import math
+
+import pytest
+import torch
+
+import mibench
+from mibench import UsageError, estimators, models, scores, tasks, tiles
+from mibench.batch import Batch, Dims
+from mibench.engine import plan, tiling
+from mibench.engine.read import standard_error
+from mibench.estimators.conditional.density import FromDensity
+from mibench.objectives import OfScores
+from mibench.seeding import stream
+from mibench.tiles import Tiles
+
+RUNS, N = 3, 37
+OPTIONS = [
+    *("infonce[symmetric=true,temperature=0.5]", "smile[tau=1]", "smile[tau=inf]", "nce[k=4]"),
+    *("interpolated[alpha=0]", "interpolated[alpha=1]", "club[negatives=sampled]"),
+]
+READ = [
+    name
+    for name in [*estimators.registry.entries, *OPTIONS]
+    if isinstance(estimators.get(name).objective, OfScores) or isinstance(estimators.get(name), FromDensity)
+]
+
+
+@pytest.fixture
+def small_tiles(monkeypatch):
+    """Tiles of 7 x 7 and of 11 columns or so: none fits the matrix."""
+    monkeypatch.setattr(tiles, "TILE_PAIRS", 150)
+
+
+def matrix(scale=2.0):
+    return scale * torch.randn(RUNS, N, N, generator=stream("tiles"), dtype=torch.float64)
+
+
+def tiled(values, anchors=N, most_pairs=150):
+    return Tiles(lambda rows, columns: values[:, rows, columns], RUNS, N, anchors, most_pairs)
+
+
+def read(name, values):
+    outputs = {"scores": values, "conditional": values, "marginal": torch.zeros(RUNS, N)}
+    batch = Batch(torch.zeros(RUNS, N, 1), torch.zeros(RUNS, N, 1), known={"entropy_y": torch.zeros(RUNS)})
+    return estimators.get(name).read(outputs, batch)
+
+
+@pytest.mark.parametrize("name", READ)
+@pytest.mark.parametrize("scale", [2.0, 200.0])
+@pytest.mark.parametrize("most_pairs", [3, 150, 10**6])
+def test_tiles_read_what_the_matrix_does(name, scale, most_pairs):
+    whole = matrix(scale)
+    expected = read(name, whole)
+    assert read(name, tiled(whole, most_pairs=most_pairs)) == pytest.approx(expected, rel=1e-12, abs=1e-12)
+
+
+def test_every_estimator_that_reads_a_matrix_is_read_in_tiles():
+    assert {"infonce", "nce", "mine", "nwj", "dv", "js", "smile", "tuba", "interpolated"} < set(READ)
+    assert {"ba", "doe", "club", "l1out"} < set(READ)
+
+
+@pytest.mark.parametrize("anchors", [1, 10, N])
+def test_anchors_are_the_first_rows_and_columns_against_all_others(anchors):
+    whole, part = matrix(), tiled(matrix(), anchors)
+    own = torch.eye(N, dtype=torch.bool)
+    others = whole.masked_fill(own, -math.inf)
+    assert torch.equal(scores.positives(part), scores.positives(whole)[:, :anchors])
+    assert torch.equal(scores.following(part), scores.following(whole)[:, :anchors])
+    for found, expected in (
+        (scores.log_sum_exp_rows(part), whole.logsumexp(-1)[:, :anchors]),
+        (scores.log_sum_exp_columns(part), whole.logsumexp(-2)[:, :anchors]),
+        (scores.log_sum_exp_other_rows(part), others.logsumexp(-2)[:, :anchors]),
+        (
+            scores.log_mean_exp_negatives(part),
+            others[:, :anchors].logsumexp((-2, -1)) - math.log(anchors * (N - 1)),
+        ),
+        (
+            scores.mean_negatives(part),
+            whole.masked_fill(own, 0.0)[:, :anchors].sum((-2, -1)) / (anchors * (N - 1)),
+        ),
+    ):
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_arithmetic_is_that_of_tensors():
+    whole, part = matrix(), tiled(matrix())
+    row, column = torch.randn(2, RUNS, 1, N, generator=stream("row"), dtype=torch.float64)
+    for change in (
+        lambda f: 1 + f - 0.5,
+        lambda f: (f + 1).clamp(-0.5, 2.0) - 3,
+        lambda f: 2 * (f - 1) / 4 + 1,
+        lambda f: f - row + 1,
+        lambda f: f + column.mT,
+        lambda f: f - row[:, :, :1],
+        lambda f: (f / 1 * 1).double(),
+    ):
+        for reduce in (scores.log_mean_exp_negatives, scores.mean_negatives, scores.log_sum_exp_columns):
+            torch.testing.assert_close(reduce(change(part)), reduce(change(whole)), rtol=1e-12, atol=1e-12)
+
+
+def test_the_lowest_and_the_highest_score_are_those_of_the_matrix():
+    whole = matrix()
+    whole[1] = 0.7
+    for found, expected in zip(scores.extremes(tiled(whole) + 1), scores.extremes(whole + 1), strict=True):
+        assert torch.equal(found, expected)
+
+
+CRITICS = [
+    *("separable[hidden=16,embedding=4]", "bilinear", "joint[hidden=16]"),
+    *("gaussian-mlp[hidden=16]", "embedding[vocabulary=50]"),
+]
+
+
+@pytest.mark.parametrize("name", CRITICS)
+def test_models_read_in_tiles_are_those_read_whole(name, monkeypatch):
+    monkeypatch.setattr(tiling, "FEATURE_ROWS", 10)
+    made = models.registry.get(name)
+    tokens = "embedding" in name
+    dims = Dims(1, 1, 50) if tokens else Dims(3, 2)
+    x, y = torch.randn(2, RUNS, N, 3, generator=stream("x, y"), dtype=torch.float64)
+    x, y = ((x, y[..., :2])) if not tokens else (x[..., :1].abs() * 5 // 1, y[..., :1].abs() * 5 // 1)
+    drawn = [made.initialise(dims, stream("weights", run), torch.float64) for run in range(RUNS)]
+    parameters = {key: torch.stack([run[key] for run in drawn]) for key in drawn[0]}
+    method = "log_prob" if made.kind == "conditional" else "scores"
+    whole = getattr(made, method)(parameters, x, y)
+    part = getattr(tiling.tiled_model(made, 20, 1800.0), method)(parameters, x, y)
+    assert part.most_pairs == tiles.TILE_PAIRS // 1800
+    torch.testing.assert_close(part.diagonal(), scores.positives(whole)[:, :20], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(part.logsumexp_rows(True), whole.logsumexp(-1)[:, :20], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("task", ["gaussian[dim=3]", "cubic[dim=2]", "cpc", "linear-encoder", "bigram"])
+def test_exact_ratios_in_tiles_are_those_of_the_matrix(task, small_tiles):
+    pair = tasks.get(task).pair()
+    x, y = pair.draw(N, stream("exact"), torch.float64)
+    whole, part = pair.log_ratio(x[None], y[None]), tiling.tiled_pair(pair, 20).log_ratio(x[None], y[None])
+    torch.testing.assert_close(
+        scores.log_mean_exp_negatives(part),
+        scores.off_diagonal(whole)[:, :20].logsumexp((-2, -1)) - math.log(20 * (N - 1)),
+        rtol=1e-10,
+        atol=1e-10,
+    )
+
+
+@pytest.fixture
+def small_matrices(monkeypatch):
+    """Above n = 16, batches are read in tiles, 8 rows of them."""
+    for module, name, value in (
+        (tiling, "LARGEST_MATRIX", 16),
+        (tiling, "ANCHORS", 8),
+        (plan, "LARGEST_MATRIX", 16),
+    ):
+        monkeypatch.setattr(module, name, value)
+
+
+UNCHANGED = ["infonce", "infonce[symmetric=true]", "nwj", "js", "tuba", "nce", "ba", "doe", "club", "l1out"]
+"""Estimators whose expectation does not depend on how many rows of a batch are anchors."""
+
+
+@pytest.mark.parametrize("name", UNCHANGED)
+def test_anchors_leave_the_expectation_as_it_is(name):
+    pair, estimator = tasks.get("gaussian", dim=2, mi=1.0).pair(), estimators.get(name)
+    n, batches = 24, 3000
+    x, y = (side.view(batches, n, 2) for side in pair.draw(batches * n, stream("anchors"), torch.float64))
+    batch = Batch(x, y, known={"entropy_y": torch.tensor(pair.entropy_y, dtype=torch.float64)})
+    whole = estimator.read(estimator.exact(pair, batch), batch)
+    part = estimator.read(estimator.exact(tiling.tiled_pair(pair, 4), batch), batch)
+    assert part.std() > whole.std()  # the diagonal of fewer rows
+    assert abs((part - whole).mean().item()) < 4 * standard_error(part - whole)
+
+
+def test_a_log_of_a_mean_over_fewer_pairs_is_lower():
+    """Of dv, mine and smile the estimate with anchors is higher than from the matrix, if only by a little."""
+    pair = tasks.get("gaussian", dim=2, mi=1.0).pair()
+    x, y = (side.view(6000, 24, 2) for side in pair.draw(6000 * 24, stream("anchors"), torch.float64))
+    part = scores.log_mean_exp_negatives(tiling.tiled_pair(pair, 4).log_ratio(x, y))
+    lower = part - scores.log_mean_exp_negatives(pair.log_ratio(x, y))
+    assert -0.1 < lower.mean().item() < -4 * standard_error(lower)
+
+
+def grid(names, **settings):
+    frame = mibench.run(names, dim=2, mi=1, seeds=2, steps=30, device="cpu", **settings)
+    return frame.set_index(["estimator", "n", "seed"])
+
+
+def test_a_run_is_read_in_tiles_as_from_its_matrix(small_matrices, monkeypatch):
+    names = "infonce,nwj,smile,nce,ba,club,l1out"
+    part = grid(names, n=24, train_n=8)
+    assert (part["status"] == "ok").all()
+    monkeypatch.setattr(tiling, "ANCHORS", 24)
+    all_rows = grid(names, n=24, train_n=8)
+    monkeypatch.undo()
+    whole = grid(names, n=24, train_n=8)
+    sums = (part["estimate_se_nats"] ** 2 + whole["estimate_se_nats"] ** 2) ** 0.5
+    assert ((part["estimate_nats"] - whole["estimate_nats"]).abs() < 4 * sums).all()
+    # Not as many batches are read where batches are large: the same data, and more of them.
+    joined = all_rows["estimate_nats"] - whole["estimate_nats"]
+    assert (joined.abs() < 4 * sums).all()
+    assert (part["oracle_nats"] - whole["oracle_nats"]).abs().max() < 0.3
+
+
+def test_one_training_is_read_at_many_n():
+    many = grid("infonce,nwj", n=[8, 16, 32], train_n=16)
+    own = grid("infonce,nwj", n=16)
+    for name in ("infonce", "nwj"):
+        for seed in range(2):
+            assert many.loc[(name, 16, seed), "estimate_nats"] == own.loc[(name, 16, seed), "estimate_nats"]
+            assert {many.loc[(name, n, seed), "training"] for n in (8, 16, 32)} == {
+                own.loc[(name, 16, seed), "training"]
+            }
+    assert set(many["key"]).isdisjoint(own["key"])
+    assert set(many["train_n"]) == {16}
+    assert own["train_n"].isna().all()
+    assert many.loc[("infonce", 32, 0), "ceiling_nats"] == math.log(32)
+    cells = mibench.summarise(many.reset_index())
+    assert len(cells) == 6
+    # What is optimal does not depend on n: the bound loses less at a larger n, also where training had fewer.
+    infonce = cells[cells["estimator"] == "infonce"].set_index("n")["oracle_nats"]
+    assert infonce[8] < infonce[16] < infonce[32]
+
+
+def test_several_n_of_training_are_an_axis():
+    planned = mibench.plan("infonce,ksg", n=[8, 16], train_n=[4, 8], seeds=1, dim=2, mi=1, device="cpu")
+    fits = [(spec.n, spec.fit and spec.fit.train_n) for spec in planned.specs]
+    assert fits == [(8, 4), (16, 4), (8, 8), (16, 8), (8, None), (16, None)]
+    assert [len(pack.trainings) for pack in planned.packs()] == [1, 1, 1, 1]
+
+
+def test_a_resumed_grid_reads_only_what_is_missing(tmp_path):
+    settings = {"dim": 2, "mi": 1, "seeds": 2, "steps": 20, "train_n": 8, "device": "cpu", "out": tmp_path}
+    first = mibench.run("infonce", n=[8, 16], **settings)
+    both = mibench.run("infonce", n=[8, 16, 32], **settings)
+    assert both.merge(first, on="key")["estimate_nats_x"].tolist() == first["estimate_nats"].tolist()
+    fresh = mibench.run("infonce", n=[8, 16, 32], **{**settings, "out": None})
+    assert fresh["estimate_nats"].tolist() == both["estimate_nats"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"protocol": "samples", "samples": 100, "train_n": 8}, "no meaning under the protocol 'samples'"),
+        ({"protocol": "staircase", "train_n": 8}, "no meaning under the protocol 'staircase'"),
+        ({"estimator": "interpolated", "n": 4096, "train_n": 8}, "whole score matrices"),
+        ({"estimator": "nce[k=9]", "n": 16, "train_n": 8}, "needs 9 noise samples"),
+        ({"train_n": 1}, "train_n"),
+    ],
+)
+def test_what_train_n_cannot_be(settings, words):
+    with pytest.raises(UsageError, match=words.replace("(", r"\(")):
+        mibench.plan(**{"estimator": "infonce", "dim": 2, "mi": 1, "device": "cpu", **settings})
+
+
+def test_memory_is_announced_for_reading_in_tiles():
+    settings = {"dim": 20, "mi": 10, "seeds": 1, "train_n": 64, "device": "cpu"}
+    (small,) = mibench.plan("infonce", n=64, **settings).packs()
+    (large,) = mibench.plan("infonce", n=2**17, **settings).packs()
+    assert small.bytes < large.bytes < 2**29
+    assert large.trainings[0][0].in_training.n == 64
