@@ -30,7 +30,8 @@ def pairs_table(comparison: Comparison, unit: str = "nats") -> Table:
     rows = [_pair(row, varying) for row in shown_in(comparison.pairs, unit).to_dict("records")]
     notes = [
         f"In {unit}. a - b: mean difference of the estimates on the same data, ± its standard error. 95%: "
-        "Student interval of RMSE a - b by the jackknife over seeds; too narrow for errors with heavy tails.",
+        "Student interval of RMSE a - b by the jackknife over seeds, for each pair alone; too narrow for "
+        "errors with heavy tails.",
         "a nearer, b nearer: on how many seeds each is nearer the truth, ties left out. p: exact sign test. "
         "Null hypothesis: on a new seed, each of the two is as likely to be the nearer one. Assumption: "
         "seeds are independent.",
@@ -142,7 +143,7 @@ def _notes(comparison: Comparison, unit: str, best: str = BEST) -> list[str]:
     return [
         f"In {unit}. ± one standard error across seeds (of Std and RMSE by the jackknife); "
         f"{tables.SPLIT_NOTE}.",
-        f"{best}: none of its setting was found nearer the truth on most seeds (exact sign test, Holm, "
+        f"{best}: no other of its setting was found nearer the truth on most seeds (exact sign test, Holm, "
         f"{comparison.alpha:g}; seeds are independent), and at most a tenth of its runs failed.",
         *tables.cell_notes(comparison.cells),
     ]

@@ -259,7 +259,7 @@ def test_tables_and_latex_show_every_cell():
         r"\bottomrule",
         "S[table-format=-1.3(",
         r"\bfseries b\_c",
-        "Bold: none of its setting was found nearer",
+        "Bold: no other of its setting was found nearer",
     ):
         assert word in latex
     assert latex.count(r"\\") - latex.count(r"\\bf") >= 4
