@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -113,17 +113,25 @@ def summarise(records: pd.DataFrame) -> pd.DataFrame:
 def blocks(cells: pd.DataFrame, apart: Sequence[str]) -> list[pd.DataFrame]:
     """Return the groups of rows whose estimators can be compared, in the order in which they appear.
 
-    Within a group the columns `apart` have one value each, and estimators that were trained in the same ways
-    (`FIT`) are all trained in one of them. Those that were trained in other ways, or that train nothing, join
-    every group.
+    Within a group the columns `apart` have one value each, and estimators of which some were trained in the
+    same way (`FIT`) are all trained in one way. Those that were trained in other ways, or that train nothing,
+    join every group.
     """
     found = []
     for _, same in cells.groupby(list(apart), sort=False, dropna=False):
         way = same.groupby(FIT, sort=False, dropna=False).ngroup()
         by_estimator = way.groupby(same["estimator"], sort=False).unique()
-        ways = dict.fromkeys(tuple(sorted(ways)) for ways in by_estimator)
-        found += [same[way.isin(chosen)] for chosen in itertools.product(*ways)]
+        found += [same[way.isin(chosen)] for chosen in itertools.product(*_joined(map(set, by_estimator)))]
     return found
+
+
+def _joined(groups: Iterable[set[int]]) -> list[list[int]]:
+    """Return the unions of those sets that have common members, which have none in common, in order."""
+    joined: list[set[int]] = []
+    for group in groups:
+        touching = [other for other in joined if other & group]
+        joined = [other for other in joined if not other & group] + [group.union(*touching)]
+    return sorted(map(sorted, joined))
 
 
 REPRESENTATION = (
@@ -204,9 +212,9 @@ def _cell(group: pd.DataFrame) -> dict[str, object]:
         "bias_nats": float(from_interval(np.float64(mean), low, high)),
         "bias_se_nats": bias_se,
         "std_nats": estimate.std(ddof=1),
-        "std_se_nats": _jackknife(estimate, lambda values: float(values.std(ddof=1))),
+        "std_se_nats": jackknife(estimate, lambda values: float(values.std(ddof=1))),
         "rmse_nats": math.sqrt((errors**2).mean()),
-        "rmse_se_nats": _jackknife(errors, lambda values: math.sqrt((values**2).mean())),
+        "rmse_se_nats": jackknife(errors, lambda values: math.sqrt((values**2).mean())),
         **_split(finished),
         **measured(finished, RATIO),
         **measured(known if len(known) else group, REPRESENTATION),
@@ -284,12 +292,12 @@ def _mean_and_error(values: pd.Series[float], own_error: pd.Series[float]) -> tu
     return _mean(values), _error(values)
 
 
-def _jackknife(values: pd.Series[float], statistic: Callable[[Numbers], float]) -> float:
-    """Return a statistic's standard error from its values with one seed left out; it needs three seeds."""
-    numbers = values.to_numpy(dtype=float)
+def jackknife(values: pd.Series[float] | Numbers, statistic: Callable[[Numbers], float]) -> float:
+    """Return a statistic's standard error from its values with one row left out; it needs three rows."""
+    numbers = np.asarray(values, dtype=float)
     if len(numbers) < 3:
         return math.nan
-    without = np.array([statistic(np.delete(numbers, index)) for index in range(len(numbers))])
+    without = np.array([statistic(np.delete(numbers, index, axis=0)) for index in range(len(numbers))])
     return math.sqrt((len(numbers) - 1) * float(without.var()))
 
 

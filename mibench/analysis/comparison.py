@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from mibench.analysis.cells import CELL, FIT, blocks, from_interval, summarise
-from mibench.analysis.significance import holm, least_p, seeds_needed, sign_flip
+from mibench.analysis.cells import CELL, FIT, MOST_FAILED, blocks, from_interval, jackknife, summarise
+from mibench.analysis.nearer import Decision, decide
+from mibench.analysis.significance import half_width, sign_test_seeds
 
 Key = tuple[object, ...]
 
@@ -23,8 +25,6 @@ SETTING = [*DATA, *FIT]
 
 ALPHA = 0.05
 
-NEARER, NO_DIFFERENCE, CANNOT_TELL = "nearer", "no difference found", "cannot tell"
-
 
 @dataclass(frozen=True)
 class Comparison:
@@ -34,53 +34,69 @@ class Comparison:
         cells: one row per estimator and setting, those of one setting together: the columns of `summarise`,
             with `score_evaluations` (pairs that one critic scores in its whole training) and
             `seconds_per_1000_steps` (one training's share of its pack, with all that is read from it), which
-            are not known on samples, and `best` (the smallest RMSE of its setting among estimators of
-            which half the runs finished, or none that is significantly larger).
+            are not known on samples, and `best` (at most a tenth of its runs failed, and none that it was
+            compared with was found nearer the truth).
         pairs: one row per pair of estimators and setting, `a` before `b` as they were given: `seeds` on which
             both finished; `difference_nats` = mean of estimate a - estimate b, `difference_se_nats`;
-            `rmse_difference_nats`; `p` of the sign-flip test on the differences of the squared errors seed
-            by seed; `p_holm`, adjusted over the whole table; `verdict`, and where that is "nearer", the
-            `winner`. Settings in which the two differ are null.
-        alpha: the level of the whole table.
-        seeds_needed: with how many seeds the tests of this table could reject; None where with none.
+            `rmse_difference_nats` = RMSE a - RMSE b, with its 95% Student interval by the jackknife over
+            seeds, `rmse_difference_low_nats` to `rmse_difference_high_nats`; what `decide` returns,
+            `nearer_a`, `nearer_b`, `p` and `p_holm`; the `verdict`, the `reason` of one that cannot be told,
+            and the `winner` of one that can. Settings in which the two differ are null.
+        alpha: the probability of any false verdict.
+        seeds_needed: with how many seeds without ties the tests of this table could reject.
     """
 
     cells: pd.DataFrame
     pairs: pd.DataFrame
     alpha: float
-    seeds_needed: int | None
+    seeds_needed: int
 
 
 def compare(records: pd.DataFrame, alpha: float = ALPHA) -> Comparison:
-    """Compare the estimators of some records, pair by pair within each setting.
+    """Compare the estimators of some records, pair by pair within each setting (`decide`).
 
-    The probability that any of the table's differences is called one by chance is at most alpha. Squared
-    errors are compared, so that the test is about the RMSE. Where the truth is an interval, an error is the
-    distance from it. Estimators that are trained in other ways, or not at all, are compared on the same data.
+    Where the truth is an interval, an error is the distance from it, 0 inside. Estimators that are trained in
+    other ways, or not at all, are compared on the same data.
     """
-    found = {pair: row for group in blocks(records, DATA) for pair, row in _pairs(group).items()}
-    pairs = pd.DataFrame(list(found.values()), columns=_PAIR_COLUMNS)
-    pairs["p_holm"] = holm(list(pairs["p"]))
-    decided = pairs["p_holm"] <= alpha
-    nearer = pairs["a"].where(pairs["rmse_difference_nats"] < 0, pairs["b"])
-    pairs["winner"] = nearer.where(decided)
-    can_tell = np.array([least_p(seeds) * len(pairs) <= alpha for seeds in pairs["seeds"]], dtype=bool)
-    pairs["verdict"] = np.where(decided, NEARER, np.where(can_tell, NO_DIFFERENCE, CANNOT_TELL))
-    # In each pair that is decided: the cell that wins and the one that loses.
-    lost = {
-        pair if a == winner else pair[::-1]
-        for pair, a, winner, is_decided in zip(found, pairs["a"], nearer, decided, strict=True)
-        if is_decided
-    }
     cells = summarise(records).merge(_cost(records), on=CELL, how="left")
     order = dict.fromkeys(index for block in blocks(cells, DATA) for index in block.index)
     cells = cells.loc[list(order)].reset_index(drop=True)
-    cells["best"] = _best(cells, lost)
-    return Comparison(cells, pairs, alpha, seeds_needed(max(len(pairs), 1), alpha))
+    keys = [_key(cell) for cell in cells[CELL].itertuples(index=False)]
+    of_survivors = cells["failed"] > MOST_FAILED * cells["runs"]
+    unsure = set(itertools.compress(keys, of_survivors))
+
+    found = {pair: both for group in blocks(records, DATA) for pair, both in _pairs(group).items()}
+    errors = [both[["error_a", "error_b"]].to_numpy(dtype=float) for both in found.values()]
+    decisions = decide(errors, alpha, [not unsure.isdisjoint(pair) for pair in found])
+    rows = [_row(*pair, both, one) for (pair, both), one in zip(found.items(), decisions, strict=True)]
+    lost = {
+        pair[1 - one.winner] for pair, one in zip(found, decisions, strict=True) if one.winner is not None
+    }
+    has_lost = np.array([key in lost for key in keys], dtype=bool)
+    cells["best"] = cells["rmse_nats"].notna() & ~of_survivors & ~has_lost
+    needed = sign_test_seeds(max(len(rows), 1), alpha)
+    return Comparison(cells, pd.DataFrame(rows, columns=_PAIR_COLUMNS), alpha, needed)
 
 
-_MEASURED = ["seeds", "difference_nats", "difference_se_nats", "rmse_difference_nats", "p"]
-_PAIR_COLUMNS = [*SETTING, "a", "b", *_MEASURED]
+_ESTIMATOR = CELL.index("estimator")
+_PAIR_COLUMNS = [
+    *SETTING,
+    "a",
+    "b",
+    "seeds",
+    "nearer_a",
+    "nearer_b",
+    "difference_nats",
+    "difference_se_nats",
+    "rmse_difference_nats",
+    "rmse_difference_low_nats",
+    "rmse_difference_high_nats",
+    "p",
+    "p_holm",
+    "verdict",
+    "winner",
+    "reason",
+]
 
 
 def _key(values: Iterable[object]) -> Key:
@@ -88,18 +104,14 @@ def _key(values: Iterable[object]) -> Key:
     return tuple(None if pd.isna(value) else value for value in values)  # type: ignore[call-overload]
 
 
-def _pairs(block: pd.DataFrame) -> dict[tuple[Key, Key], dict[str, Any]]:
-    """Return the differences between the cells of a block, by the two cells."""
-    cells = {_key(cell): group for cell, group in block.groupby(CELL, sort=False, dropna=False)}
-    by_seed = {cell: _by_seed(group) for cell, group in cells.items()}
-    found = {}
-    for one, other in itertools.combinations(cells, 2):
-        a, b = dict(zip(CELL, one, strict=True)), dict(zip(CELL, other, strict=True))
-        if a["estimator"] != b["estimator"]:
-            both = by_seed[one].merge(by_seed[other], on="seed", suffixes=("_a", "_b"))
-            setting = {column: a[column] if a[column] == b[column] else None for column in SETTING}
-            found[one, other] = setting | {"a": a["estimator"], "b": b["estimator"]} | _difference(both)
-    return found
+def _pairs(block: pd.DataFrame) -> dict[tuple[Key, Key], pd.DataFrame]:
+    """Return estimates and errors, seed by seed, of each two cells of a block with different estimators."""
+    cells = {_key(cell): _by_seed(group) for cell, group in block.groupby(CELL, sort=False, dropna=False)}
+    return {
+        (a, b): cells[a].merge(cells[b], on="seed", suffixes=("_a", "_b"))
+        for a, b in itertools.combinations(cells, 2)
+        if a[_ESTIMATOR] != b[_ESTIMATOR]
+    }
 
 
 def _by_seed(cell: pd.DataFrame) -> pd.DataFrame:
@@ -111,20 +123,40 @@ def _by_seed(cell: pd.DataFrame) -> pd.DataFrame:
     return values.dropna().groupby("seed").mean()
 
 
-def _difference(both: pd.DataFrame) -> dict[str, Any]:
-    """Return the difference of two estimators from their estimates and errors, seed by seed."""
+def _row(one: Key, other: Key, both: pd.DataFrame, decision: Decision) -> dict[str, Any]:
+    a, b = dict(zip(CELL, one, strict=True)), dict(zip(CELL, other, strict=True))
+    labels = (a["estimator"], b["estimator"])
+    return {
+        **{column: a[column] if a[column] == b[column] else None for column in SETTING},
+        **dict(zip("ab", labels, strict=True)),
+        **_differences(both),
+        **vars(decision),
+        "verdict": decision.verdict,
+        "winner": None if decision.winner is None else labels[decision.winner],
+    }
+
+
+def _differences(both: pd.DataFrame) -> dict[str, float]:
+    """Return the differences of two estimators in mean and RMSE from their estimates and errors by seed."""
     seeds = len(both)
-    if not seeds:
-        return dict(zip(_MEASURED, (0, math.nan, math.nan, math.nan, 1.0), strict=True))
     difference = both["estimate_a"] - both["estimate_b"]
-    squares_a, squares_b = both["error_a"] ** 2, both["error_b"] ** 2
+    squares = both[["error_a", "error_b"]].to_numpy(dtype=float) ** 2
+    rmse = _rmse_difference(squares) if seeds else math.nan
+    half = half_width(jackknife(squares, _rmse_difference) * math.sqrt(seeds), seeds)
     return {
         "seeds": seeds,
         "difference_nats": float(difference.mean()),
-        "difference_se_nats": float(difference.std(ddof=1)) / math.sqrt(seeds),
-        "rmse_difference_nats": math.sqrt(squares_a.mean()) - math.sqrt(squares_b.mean()),
-        "p": sign_flip(np.asarray(squares_a - squares_b)),
+        "difference_se_nats": float(difference.std(ddof=1)) / math.sqrt(max(seeds, 1)),
+        "rmse_difference_nats": rmse,
+        "rmse_difference_low_nats": rmse - half,
+        "rmse_difference_high_nats": rmse + half,
     }
+
+
+def _rmse_difference(squares: NDArray[np.float64]) -> float:
+    """Return RMSE a - RMSE b from squared errors (seeds, 2)."""
+    a, b = np.sqrt(squares.mean(0))
+    return float(a - b)
 
 
 def _cost(records: pd.DataFrame) -> pd.DataFrame:
@@ -141,17 +173,3 @@ def _cost(records: pd.DataFrame) -> pd.DataFrame:
     )
     columns = ["score_evaluations", "seconds_per_1000_steps"]
     return costs.groupby(CELL, sort=False, dropna=False)[columns].mean().reset_index()
-
-
-def _best(cells: pd.DataFrame, lost: Collection[tuple[Key, Key]]) -> list[bool]:
-    """Return which cells have the smallest RMSE of their setting, or no significantly larger one."""
-    # A few lucky runs of an estimator that mostly fails are not the best of anything.
-    errors = cells["rmse_nats"].where(2 * cells["failed"] <= cells["runs"])
-    keys = dict(zip(cells.index, map(_key, cells[CELL].itertuples(index=False)), strict=True))
-    best = set()
-    for block in blocks(cells, DATA):
-        measured = errors[block.index].dropna()
-        if len(measured):
-            winner = keys[measured.idxmin()]
-            best |= {index for index in measured.index if (winner, keys[index]) not in lost}
-    return [index in best for index in cells.index]

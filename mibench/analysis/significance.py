@@ -1,11 +1,13 @@
-"""Is a difference across seeds more than chance? Paired permutation tests, and how much they can tell.
+"""Is a difference across seeds more than chance? Paired tests, and how much they can tell.
 
 The runs of one seed share their data, so two estimators, or two versions of one, are compared seed by seed.
-If nothing differs, each difference is as likely to be d as -d; no other assumption is made.
+Each test has its own null hypothesis: of two versions, that nothing differs, so each difference is as likely
+to be d as -d (`sign_flip`); of two estimators, that either is as likely to be the nearer one (`sign_test`).
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -39,6 +41,23 @@ def half_width(spread: float, count: int, extra: float = 0.0) -> float:
         return math.nan
     width = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)) * spread
     return width * math.sqrt(1 / count + extra) if extra else width / math.sqrt(count)
+
+
+def sign_test(wins: int, losses: int) -> float:
+    """Return the one-sided p-value of the exact sign test that a win is at most as likely as a loss.
+
+    p = P(K >= wins) for K ~ Binomial(wins + losses, 1/2). Ties are left out. The only assumption is that
+    the seeds are independent. The smallest value p can have is 2^-(wins + losses).
+
+    Reference: Dixon & Mood 1946, Journal of the American Statistical Association 41.
+    """
+    count = wins + losses
+    return sum(math.comb(count, more) for more in range(wins, count + 1)) / (1 << count)
+
+
+def sign_test_seeds(pairs: int, alpha: float) -> int:
+    """Return how many seeds without ties let sign tests reject at all, under Holm over 2 * pairs tests."""
+    return next(seeds for seeds in itertools.count(1) if 2 * pairs * 2.0**-seeds <= alpha)
 
 
 def sign_flip(differences: Sequence[float] | Numbers) -> float:

@@ -26,7 +26,9 @@ def compare(
     rerun: str = "never",
     **settings: Unpack[GridArguments],
 ) -> Comparison:
-    """Run estimators on the same data and compare them pair by pair.
+    """Run estimators on the same data and compare them pair by pair: which is nearer the truth on most seeds?
+
+    The p-values are of exact sign tests, which assume that seeds are independent and nothing else.
 
     >>> import mibench
     >>> compared = mibench.compare(["infonce", "nwj"], dim=2, mi=1, n=8, seeds=3, steps=5)
@@ -36,7 +38,7 @@ def compare(
     Args:
         estimators: names of two or more, such as `"infonce,nwj"` or `["infonce", "nce[k=5]"]`.
         {settings}
-        alpha: the probability of any false difference.
+        alpha: the probability of any false verdict (Holm over both directions of all pairs).
         out: folder of a results store; what is finished there is not run again. None keeps nothing.
         rerun: which runs of the store are repeated: "never", "failed" or "all", as in `mibench.run`.
 

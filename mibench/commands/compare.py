@@ -22,11 +22,14 @@ def compare(
     ],
     settings: Settings,
     alpha: Annotated[
-        str, typer.Option(metavar="NUMBER", help="Probability of any false difference in the table.")
+        str, typer.Option(metavar="NUMBER", help="Probability of any false verdict in the table.")
     ] = "0.05",
     running: Running,
 ) -> None:
-    """Compare estimators: bias, standard deviation and RMSE, cost, and paired tests on the same data.
+    """Compare estimators: bias, standard deviation and RMSE, cost, and which is nearer the truth.
+
+    Which of two is nearer on most seeds is tested by exact sign tests on the same data, adjusted by Holm's
+    method. The tests assume that seeds are independent, and nothing else.
 
     Runs what is missing in --out. Writes tables (CSV, Markdown, LaTeX with booktabs and siunitx) and figures.
     Exit status: 0 fine, 1 some runs failed, 2 bad usage, 130 interrupted.

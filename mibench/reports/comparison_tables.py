@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mibench.analysis.cells import CELL, has_interval, is_elsewhere, shown_in
-from mibench.analysis.comparison import CANNOT_TELL, NEARER, Comparison
-from mibench.analysis.significance import seeds_words
+from mibench.analysis.comparison import Comparison
+from mibench.analysis.nearer import CANNOT_TELL, NEARER, OF_SURVIVORS, ONE_SEED, RMSE_DISAGREES, TOO_FEW
 from mibench.reports import tables
 from mibench.reports.latex import escape, tabular
 from mibench.reports.tables import Table, measured, rounded, settings
@@ -27,29 +27,42 @@ def cells_table(comparison: Comparison, unit: str = "nats") -> Table:
 
 
 def pairs_table(comparison: Comparison, unit: str = "nats") -> Table:
-    """Return the paired differences between estimators, with their p-values and the outcome."""
+    """Return the pairs of estimators: their differences, which is nearer the truth, and the p-values."""
     varying = _varying(comparison)
     rows = [_pair(row, varying) for row in shown_in(comparison.pairs, unit).to_dict("records")]
     notes = [
-        f"In {unit}. a - b: mean difference of the estimates on the same data, ± its standard error.",
-        "p: sign-flip permutation test of the squared errors, seed by seed; "
-        f"Holm over all {len(rows)} differences.",
+        f"In {unit}. a - b: mean difference of the estimates on the same data, ± its standard error. 95%: "
+        "Student interval of RMSE a - b by the jackknife over seeds, for each pair alone; too narrow for "
+        "errors with heavy tails.",
+        "a nearer, b nearer: on how many seeds each is nearer the truth, ties left out. p: exact sign test. "
+        "Null hypothesis: on a new seed, each of the two is as likely to be the nearer one. Assumption: "
+        "seeds are independent.",
+        f"Holm over both directions of all {len(rows)} pairs: the probability of any false verdict is at "
+        f"most {comparison.alpha:g}.",
+        *_reasons(comparison),
     ]
     if has_interval(comparison.cells):
         notes.append(f"{RMSE_NOTE} {INSIDE_NOTE}")
-    if (comparison.pairs["verdict"] == CANNOT_TELL).any():
-        notes.append(
-            f"{CANNOT_TELL}: with the seeds that both finished, the test can never reject at "
-            f"{comparison.alpha:g} over this table: {seeds_words(len(rows), comparison.alpha)}."
-        )
     return tables.table_of(rows, [], tables.caption(comparison.cells, ["estimator", *varying]), notes)
+
+
+def _reasons(comparison: Comparison) -> list[str]:
+    """Explain each reason for which a verdict of the table cannot be told."""
+    meanings = {
+        TOO_FEW: f"the test can only reject with {comparison.seeds_needed} seeds or more that are not ties.",
+        OF_SURVIVORS: "more than a tenth of the runs of one of the two failed.",
+        RMSE_DISAGREES: "the one that is nearer on most seeds has the larger RMSE.",
+        ONE_SEED: "without one of the seeds, the RMSEs are in the other order.",
+    }
+    found = set(comparison.pairs["reason"])
+    return [f"{CANNOT_TELL}, {why}: {meaning}" for why, meaning in meanings.items() if why in found]
 
 
 def latex(comparison: Comparison, unit: str = "nats") -> str:
     r"""Return the cells in LaTeX: needs \usepackage{booktabs} and \usepackage{siunitx}.
 
     Numbers are in siunitx's S columns with their standard errors in brackets, in units of the last digit. The
-    best of each setting are bold: the smallest RMSE and those that are not significantly larger.
+    best of each setting are bold: those than which none was found nearer the truth.
     """
     varying = [*_varying(comparison), "estimator"]
     shows_truth = bool(is_elsewhere(comparison.cells).any())
@@ -108,20 +121,38 @@ def _pair(row: Mapping[Any, Any], varying: Sequence[str]) -> dict[str, str]:
         "a": row["a"],
         "b": row["b"],
         "Seeds": str(row["seeds"]),
+        "a nearer": str(row["nearer_a"]),
+        "b nearer": str(row["nearer_b"]),
         "a - b": tables.with_error(row["difference"], row["difference_se"], sign=True),
         "RMSE a - b": rounded(row["rmse_difference"], sign=True),
+        "95%": _ends(row["rmse_difference_low"], row["rmse_difference_high"]),
         "p": f"{row['p']:.2g}",
         "p (Holm)": f"{row['p_holm']:.2g}",
-        "Nearer the truth": row["winner"] if row["verdict"] == NEARER else row["verdict"],
+        "Nearer on most seeds": _outcome(row),
     }
+
+
+def _ends(low: float, high: float) -> str:
+    """Return the ends of an interval of differences, or a dash for none."""
+    ends = (rounded(low, sign=True), rounded(high, sign=True))
+    return tables.NOT_MEASURED if math.isnan(low) else " to ".join(ends)
+
+
+def _outcome(row: Mapping[Any, Any]) -> str:
+    """Return the winner of a pair, or that there is none and why it cannot be told."""
+    return (
+        row["winner"]
+        if row["verdict"] == NEARER
+        else ", ".join(filter(None, (row["verdict"], row["reason"])))
+    )
 
 
 def _notes(comparison: Comparison, unit: str, best: str = BEST) -> list[str]:
     return [
         f"In {unit}. ± one standard error across seeds (of Std and RMSE by the jackknife); "
         f"{tables.SPLIT_NOTE}.",
-        f"{best}: smallest RMSE of its setting, or not significantly larger (paired sign-flip test, Holm, "
-        f"{comparison.alpha:g}).",
+        f"{best}: no other of its setting was found nearer the truth on most seeds (exact sign test, Holm, "
+        f"{comparison.alpha:g}; seeds are independent), and at most a tenth of its runs failed.",
         *tables.cell_notes(comparison.cells),
         *([RMSE_NOTE] if has_interval(comparison.cells) else []),
     ]

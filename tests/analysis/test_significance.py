@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mibench.analysis.significance import detectable, half_width, holm, least_p, seeds_needed, sign_flip
+from mibench.analysis.significance import (
+    detectable,
+    half_width,
+    holm,
+    least_p,
+    seeds_needed,
+    sign_flip,
+    sign_test,
+    sign_test_seeds,
+)
 
 
 def test_sign_flip_is_scipys_exact_test():
@@ -18,6 +27,20 @@ def test_sign_flip_is_scipys_exact_test():
             (values,), np.mean, permutation_type="samples", n_resamples=np.inf, alternative="two-sided"
         )
         assert sign_flip(values) == pytest.approx(expected.pvalue)
+
+
+@pytest.mark.parametrize(("wins", "losses"), [(0, 0), (0, 3), (3, 0), (11, 1), (6, 6), (700, 640)])
+def test_sign_test_is_scipys_binomial_test(wins, losses):
+    count = wins + losses
+    expected = stats.binomtest(wins, count, alternative="greater").pvalue if count else 1.0
+    assert sign_test(wins, losses) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(("pairs", "alpha"), [(1, 0.05), (30, 0.05), (30, 1e-5), (4, 0.0625), (1, 0.99)])
+def test_sign_tests_reject_with_the_seeds_that_are_needed_and_no_fewer(pairs, alpha):
+    seeds = sign_test_seeds(pairs, alpha)
+    adjusted = [min(holm([sign_test(count, 0), *[1.0] * (2 * pairs - 1)])) for count in (seeds - 1, seeds)]
+    assert adjusted[1] <= alpha < adjusted[0]
 
 
 def test_the_smallest_p_value_is_reached_where_all_signs_agree():
