@@ -15,7 +15,9 @@ from stores import by_horizon, by_noise, by_temperature, collapsed, encoded, mad
 from mibench.analysis.cells import REPRESENTATION, from_interval, in_unit, summarise
 from mibench.analysis.comparison import compare
 from mibench.analysis.representations import representations
-from mibench.reports import comparison_tables, figures, tables
+from mibench.reports import comparison_tables, tables
+from mibench.reports.figures.levels import BIAS_VS_N, ESTIMATE_VS_TRUE
+from mibench.reports.figures.probe import ESTIMATE_VS_PROBE
 from mibench.reports.figures.sweep import sweeps
 from mibench.reports.output import write_comparison, write_tables
 from mibench.reports.representation_tables import table as representations_table
@@ -236,7 +238,7 @@ def labels(figure):
 
 def test_bias_figure_shades_where_the_truth_lies():
     records = [*runs(BELOW, encoder_ceiling_nats=2.1), *runs(ABOVE, n=64, encoder_ceiling_nats=2.1)]
-    figure = figures.BIAS_VS_N.draw(summarise(to_frame(records)), "nats")
+    figure = BIAS_VS_N.draw(summarise(to_frame(records)), "nats")
     (axis,) = figure.axes
     (band,) = bands(axis)
     heights = band.get_paths()[0].vertices[:, 1]
@@ -254,7 +256,7 @@ def test_bias_figure_shades_where_the_truth_lies():
 def test_bias_figure_of_an_exact_truth_has_no_band():
     points = [(low, low) for low, _ in INTERVALS]
     records = [*runs(BELOW, points, oracle_nats=1.8), *runs(BELOW, points, n=64, oracle_nats=1.8)]
-    figure = figures.BIAS_VS_N.draw(summarise(to_frame(records)), "nats")
+    figure = BIAS_VS_N.draw(summarise(to_frame(records)), "nats")
     (axis,) = figure.axes
     assert not bands(axis)
     assert axis.get_ylabel() == "Bias [nats]"
@@ -263,24 +265,24 @@ def test_bias_figure_of_an_exact_truth_has_no_band():
 
 def test_a_panel_is_an_estimator_and_encoder():
     frame = to_frame([*runs(BELOW), *runs(BELOW, encoder="moco"), *runs(BELOW, estimator="nwj")])
-    titles = {axis.get_title() for axis in figures.BIAS_VS_N.draw(summarise(frame), "nats").axes}
+    titles = {axis.get_title() for axis in BIAS_VS_N.draw(summarise(frame), "nats").axes}
     assert {"infonce, simclr", "infonce, moco", "nwj, simclr"} <= titles
 
 
 def test_levels_of_different_dimensions_are_one_panel():
     frame = to_frame([*runs(BELOW), *runs(BELOW, true_mi_nats=4.605, dim_x=64, dim_y=64)])
-    assert len(figures.BIAS_VS_N.draw(summarise(frame), "nats").axes) == 1
+    assert len(BIAS_VS_N.draw(summarise(frame), "nats").axes) == 1
     frame = to_frame([*runs(BELOW), *runs(BELOW, dim_x=64, dim_y=64)])
-    assert len(figures.BIAS_VS_N.draw(summarise(frame), "nats").axes) == 2
+    assert len(BIAS_VS_N.draw(summarise(frame), "nats").axes) == 2
 
 
 def test_estimate_figure_has_a_bar_where_the_truth_lies():
-    figure = figures.ESTIMATE_VS_TRUE.draw(summarise(to_frame(runs(BELOW))), "nats")
+    figure = ESTIMATE_VS_TRUE.draw(summarise(to_frame(runs(BELOW))), "nats")
     (axis,) = figure.axes
     low, high = (np.mean(ends) for ends in zip(*INTERVALS, strict=True))
     assert any(np.allclose(x, 2.303) and np.allclose(y, [low, high]) for x, y, _ in curves(axis))
     assert "truth lies here" in labels(figure)
-    points = figures.ESTIMATE_VS_TRUE.draw(summarise(to_frame(runs(BELOW, [(1.5, 1.5)] * 3))), "nats")
+    points = ESTIMATE_VS_TRUE.draw(summarise(to_frame(runs(BELOW, [(1.5, 1.5)] * 3))), "nats")
     assert "truth" in labels(points)
 
 
@@ -403,12 +405,12 @@ def test_two_kinds_with_one_option_have_a_figure_each():
 def test_estimate_against_probe_needs_three_encoders():
     accuracies = {"random": 0.6, "simclr": 0.93, "moco": 0.932}
     records = [r for name, p in accuracies.items() for r in runs(BELOW, encoder=name, probe_accuracy=p)]
-    figure = figures.ESTIMATE_VS_PROBE.draw(summarise(to_frame(records)), "nats")
+    figure = ESTIMATE_VS_PROBE.draw(summarise(to_frame(records)), "nats")
     (axis,) = figure.axes
     assert [text.get_text() for text in axis.texts] == ["random", "simclr", "moco"]
     line = axis.containers[0].lines[0]
     assert sorted(line.get_xdata()) == pytest.approx(sorted(accuracies.values()))
-    assert not figures.ESTIMATE_VS_PROBE.applies(summarise(to_frame(records[:6])))
+    assert not ESTIMATE_VS_PROBE.applies(summarise(to_frame(records[:6])))
     places = sorted(text.get_position()[0] for text in axis.texts)
     assert min(np.diff(places)) > 0.03  # names that would meet step aside
 
@@ -442,7 +444,7 @@ def test_nothing_of_representations_is_written_without_them(tmp_path):
 
 
 def test_the_band_is_in_the_level_s_colour():
-    figure = figures.BIAS_VS_N.draw(summarise(to_frame(runs(BELOW))), "nats")
+    figure = BIAS_VS_N.draw(summarise(to_frame(runs(BELOW))), "nats")
     assert isinstance(figure, Figure)
     (axis,) = figure.axes
     (band,) = bands(axis)
