@@ -19,7 +19,7 @@ from typing import Any, ParamSpec, TypeAlias, TypedDict, TypeVar, get_args, get_
 from mibench.errors import UsageError, unknown
 from mibench.notation import split_names
 from mibench.options import real_number, whole_number
-from mibench.spec import PRECISIONS, SCHEDULES, RunSpec
+from mibench.spec import PRECISIONS, SCHEDULES, Fit, RunSpec
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -43,7 +43,7 @@ class Setting:
         kind: type of one value: str, int or float.
         many: whether there may be several values, of which each makes runs of its own.
         metavar: what stands for a value in help texts.
-        of: its value in a run.
+        of: its value in a run; None where it has none, since it only says where runs are done.
         level: whether it is an option of the task.
         columns: where records have it.
     """
@@ -103,6 +103,10 @@ def one_of(value: str, what: str, allowed: Collection[str]) -> str:
 def _texts(value: OneOrMore[str], what: str) -> tuple[str, ...]:
     """Return texts as they are: a path may hold a comma."""
     return some([value] if isinstance(value, str) else value, what)
+
+
+def _text(value: str, _: str) -> str:
+    return str(value)
 
 
 def _names(value: OneOrMore[str], what: str) -> tuple[str, ...]:
@@ -209,8 +213,9 @@ class Grid:
         by_verb={"check": "separable[hidden=64]"},
     )
     protocol: tuple[str, ...] = setting(
-        "stream: fresh data at each step; staircase: the published protocol, where one critic is trained "
-        "while the true MI is stepped up through --mi; samples: a fixed data set with early stopping.",
+        "How data are seen, such as stream: fresh data at each step; staircase: the published protocol, "
+        "where one critic is trained while the true MI is stepped up through --mi; samples: a fixed data set "
+        "with early stopping.",
         "-p",
         of=lambda run: run.protocol.label,
         default=Words("stream, or samples where --samples is given"),
@@ -257,9 +262,15 @@ class Grid:
     )
     device: str = setting(
         "auto, cpu, cuda or cuda:1.",
-        read=lambda value, _: str(value),
+        read=_text,
         columns=(),
         default="auto",
+    )
+    backend: str = setting(
+        "What trains the models on the device, such as local: this process.",
+        read=_text,
+        columns=(),
+        default="local",
     )
 
 
@@ -275,6 +286,7 @@ class FitArguments(TypedDict, total=False):
     schedule: str | None
     precision: str | None
     device: str | None
+    backend: str | None
 
 
 class GridArguments(FitArguments, total=False):
@@ -302,7 +314,7 @@ def _declared(name: str, hint: Any, more_flags: Sequence[str], **about: Any) -> 
     """Return the setting that a field of `Grid` declares."""
     many, (kind, *_) = get_origin(hint) is tuple, get_args(hint) or (hint,)
     usual: dict[str, Any] = {
-        "flags": (f"--{name}", *more_flags),
+        "flags": (f"--{name.replace('_', '-')}", *more_flags),
         "read": _READERS[kind],
         "metavar": ("NAME" if kind is str else "NUMBER") + ("S" if many else ""),
         "of": (lambda run: dict(run.task.options).get(name)) if about.get("level") else None,
@@ -320,6 +332,10 @@ COLUMNS: tuple[str, ...] = tuple(column for about in SETTINGS.values() for colum
 CELL: tuple[str, ...] = tuple(column for column in COLUMNS if column != "seed")
 """What makes a cell of a grid: everything but the seed."""
 
+FIT: tuple[str, ...] = tuple(
+    column for column in CELL if column in ("critic", *(each.name for each in fields(Fit)))
+)
+"""Those of them that say what is trained and how; null for estimators that train nothing."""
 
 _OTHER_NAMES = {
     flag.removeprefix("--"): name

@@ -1,11 +1,11 @@
-"""Where jobs run. Today: in this process, one after the other."""
+"""What a backend is, and how the jobs that fail on one are repeated in parts."""
 
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar
 
 import torch
 
@@ -13,35 +13,34 @@ from mibench.engine.jobs import Outcome, PackJob, Report
 
 logger = logging.getLogger(__name__)
 
-
-class Backend(Protocol):
-    """Runs jobs in any order and place, and returns each with its outcomes, or with the error it raised."""
-
-    def run(
-        self, jobs: Iterable[PackJob], report: Report
-    ) -> Iterator[tuple[PackJob, list[Outcome] | Exception]]:
-        """Yield every job as soon as it is finished."""
+Ended = tuple[PackJob, list[Outcome] | Exception]
+"""A job with the outcomes of its runs, or with the error that it raised."""
 
 
-@dataclass(frozen=True)
-class Local:
-    """This process and one device."""
+class Backend(ABC):
+    """Where jobs run: the training and reading of models. Encoders are always trained in this process.
 
-    device: torch.device
+    A subclass is a frozen dataclass: its fields are its options, checked in `__post_init__`. Jobs are made of
+    values alone, so they can be pickled, and give the same outcomes wherever they run on one kind of device.
 
-    def run(
-        self, jobs: Iterable[PackJob], report: Report
-    ) -> Iterator[tuple[PackJob, list[Outcome] | Exception]]:
-        """Yield every job as soon as it is finished, in their order."""
-        for job in jobs:
-            try:
-                yield job, job.run(self.device, report)
-            except Exception as error:
-                yield job, error
+    Attributes:
+        name: what users type.
+        version: as every registered class has; it enters no key.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+
+    @abstractmethod
+    def run(self, jobs: Iterable[PackJob], device: torch.device, report: Report) -> Iterator[Ended]:
+        """Yield every job as soon as it has ended, in any order.
+
+        `report` belongs to this process; work that is done elsewhere need not be reported.
+        """
 
 
 def execute(
-    jobs: Iterable[PackJob], backend: Backend, report: Report = lambda work: None
+    jobs: Iterable[PackJob], backend: Backend, device: torch.device, report: Report = lambda work: None
 ) -> Iterator[list[Outcome]]:
     """Run jobs, and yield the outcomes of each as soon as it is finished.
 
@@ -52,7 +51,7 @@ def execute(
     waiting = list(jobs)
     while waiting:
         again: list[PackJob] = []
-        for job, found in backend.run(waiting, report):
+        for job, found in backend.run(waiting, device, report):
             if isinstance(found, list):
                 yield found
                 continue
