@@ -12,7 +12,14 @@ from matplotlib.figure import Figure
 from records import failed, record
 from stores import by_horizon, by_noise, by_temperature, collapsed, encoded, made_up
 
-from mibench.analysis.cells import REPRESENTATION, from_interval, in_unit, summarise
+from mibench.analysis.cells import (
+    REPRESENTATION,
+    from_interval,
+    has_own_truth,
+    in_unit,
+    is_elsewhere,
+    summarise,
+)
 from mibench.analysis.comparison import compare
 from mibench.analysis.representations import representations
 from mibench.reports import comparison_tables, tables
@@ -25,6 +32,28 @@ from mibench.store.record import from_line, to_frame
 
 INTERVALS = [(2.0, 2.3), (1.9, 2.2), (2.1, 2.3)]
 BELOW, INSIDE, ABOVE = [1.6, 1.75, 1.7], [2.0, 2.2, 2.15], [2.5, 2.4, 2.45]
+
+
+def test_a_truth_is_of_the_representation_only_where_an_encoder_stands():
+    """A task whose truth is an interval, as by Monte Carlo, has it in the table under its own name."""
+    ends = {"true_mi_nats": 2.0, "true_mi_low_nats": 1.9, "true_mi_high_nats": 2.1}
+    own = summarise(to_frame([record(seed=seed, key=str(seed), **ends) for seed in range(3)]))
+    assert has_own_truth(own).all()
+    assert not is_elsewhere(own).any()
+    shown = tables.table(own)
+    assert dict(zip(shown.titles, shown.rows[0], strict=True))["Truth"] == "1.900 to 2.100"
+    (note,) = (note for note in shown.notes if note.startswith("Truth:"))
+    assert note == (
+        "Truth: as far as it is known; True MI: its middle. Where it is an interval that holds the truth, the "
+        "bias is the distance from its nearer end, 0 inside."
+    )
+    assert own["bound_gap_nats"].isna().all()  # only known up to the interval
+    assert own["critic_gap_nats"].notna().all()
+    drawn = ESTIMATE_VS_TRUE.draw(own, "nats").axes[0]
+    assert drawn.get_xlabel() == "True MI [nats]"
+    encoded = summarise(to_frame(runs(BELOW)))
+    assert is_elsewhere(encoded).all()
+    assert ESTIMATE_VS_TRUE.draw(encoded, "nats").axes[0].get_xlabel() == "True MI of the task [nats]"
 
 
 def runs(estimates, intervals=INTERVALS, **changes):
