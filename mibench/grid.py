@@ -20,7 +20,7 @@ from typing import Any, ParamSpec, TypeAlias, TypedDict, TypeVar, get_args, get_
 from mibench.errors import UsageError, unknown
 from mibench.notation import split_names, text_of
 from mibench.options import path_of, real_number, whole_number
-from mibench.spec import PRECISIONS, SCHEDULES, RunSpec
+from mibench.spec import PRECISIONS, SCHEDULES, Fit, RunSpec
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -44,7 +44,7 @@ class Setting:
         kind: type of one value: str, int or float.
         many: whether there may be several values, of which each makes runs of its own.
         metavar: what stands for a value in help texts.
-        of: its value in a run.
+        of: its value in a run; None where it has none, since it only says where runs are done.
         level: whether it is an option of the task.
         columns: where records have it.
     """
@@ -110,6 +110,10 @@ def one_of(value: str, what: str, allowed: Collection[str]) -> str:
 def _paths(value: OneOrMore[PathLike[str] | str], what: str) -> tuple[str, ...]:
     """Return paths as they are: one may hold a comma."""
     return some((str(path_of(path, what)) for path in _several(value)), what)
+
+
+def _text(value: str, _: str) -> str:
+    return str(value)
 
 
 def _names(value: OneOrMore[str], what: str) -> tuple[str, ...]:
@@ -216,13 +220,6 @@ class Grid:
         default="16,32,64,128",
         by_verb={"compare": "64", "check": "64", "estimate": Words("as the data allow, up to 500")},
     )
-    train_n: tuple[int, ...] = setting(
-        "Rows in a training batch, for protocol stream: one model is trained at each, and read at every -n.",
-        flags=("--train-n",),
-        read=_each(functools.partial(whole_number, least=2)),
-        of=lambda run: run.fit and run.fit.train_n,
-        default=Words("that of -n: each n trains a model of its own"),
-    )
     critic: tuple[str, ...] = setting(
         "The model that is trained: critics such as separable, bilinear, joint or embedding.",
         "--model",
@@ -231,9 +228,16 @@ class Grid:
         default=Words("the task's own; most: separable"),
         by_verb={"check": "separable[hidden=64]"},
     )
+    train_n: tuple[int, ...] = setting(
+        "Rows in a training batch, for protocol stream: one model is trained at each, and read at every -n.",
+        read=_each(functools.partial(whole_number, least=2)),
+        of=lambda run: run.fit and run.fit.train_n,
+        default=Words("that of -n: each n trains a model of its own"),
+    )
     protocol: tuple[str, ...] = setting(
-        "stream: fresh data at each step; staircase: the published protocol, where one critic is trained "
-        "while the true MI is stepped up through --mi; samples: a fixed data set with early stopping.",
+        "How data are seen, such as stream: fresh data at each step; staircase: the published protocol, "
+        "where one critic is trained while the true MI is stepped up through --mi; samples: a fixed data set "
+        "with early stopping.",
         "-p",
         of=lambda run: run.protocol.label,
         default=Words("stream, or samples where --samples is given"),
@@ -280,9 +284,15 @@ class Grid:
     )
     device: str = setting(
         "auto, cpu, cuda or cuda:1.",
-        read=lambda value, _: str(value),
+        read=_text,
         columns=(),
         default="auto",
+    )
+    backend: str = setting(
+        "What trains the models on the device, such as local: this process.",
+        read=_text,
+        columns=(),
+        default="local",
     )
 
 
@@ -299,6 +309,7 @@ class FitArguments(TypedDict, total=False):
     schedule: str | None
     precision: str | None
     device: str | None
+    backend: str | None
 
 
 class GridArguments(FitArguments, total=False):
@@ -326,7 +337,7 @@ def _declared(name: str, hint: Any, more_flags: Sequence[str], **about: Any) -> 
     """Return the setting that a field of `Grid` declares."""
     many, (kind, *_) = get_origin(hint) is tuple, get_args(hint) or (hint,)
     usual: dict[str, Any] = {
-        "flags": (f"--{name}", *more_flags),
+        "flags": (f"--{name.replace('_', '-')}", *more_flags),
         "read": _READERS[kind],
         "metavar": ("NAME" if kind is str else "NUMBER") + ("S" if many else ""),
         "of": (lambda run: dict(run.task.options).get(name)) if about.get("level") else None,
@@ -344,6 +355,10 @@ COLUMNS: tuple[str, ...] = tuple(column for about in SETTINGS.values() for colum
 CELL: tuple[str, ...] = tuple(column for column in COLUMNS if column != "seed")
 """What makes a cell of a grid: everything but the seed."""
 
+FIT: tuple[str, ...] = tuple(
+    column for column in CELL if column in ("critic", *(each.name for each in fields(Fit)))
+)
+"""Those of them that say what is trained and how; null for estimators that train nothing."""
 
 _OTHER_NAMES = {
     flag.removeprefix("--"): name

@@ -30,11 +30,14 @@ class Objective(ABC):
 
     Attributes:
         version: raised when the formula behind the title changes.
-        model: the kind of model that is trained: `critic`, `conditional`, `denoiser`.
+        model: the kind of model that is trained, such as `critic`, `conditional` or `denoiser`.
+        default_model: the model that is trained where neither the user nor the task names one; None for the
+            default of the kind. It is no part of the identity: the model itself is one of the run's.
     """
 
     version: ClassVar[int] = 1
     model: ClassVar[str]
+    default_model: ClassVar[str | None] = None
 
     @property
     @abstractmethod

@@ -19,7 +19,7 @@ import pkgutil
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -169,8 +169,10 @@ class Registry(Generic[T]):
         return found
 
     def classes(self) -> Iterator[tuple[str, type[T]]]:
-        """Yield every class that can be used, with its name."""
-        return ((name, self.load(name)) for name in self.entries if name not in self.broken)
+        """Yield every class that can be used, with its name, importing one after the other."""
+        for name in self.entries:
+            with suppress(UsageError):
+                yield name, self.load(name)
 
     def choose(self, text: str, /, **levels: Value) -> Choice:
         """Resolve what a user typed, `"nce[k=5]"`, with further options by keyword.

@@ -1,6 +1,10 @@
 """Small classes as third parties write them; the fixture `register` lets tests choose them by name."""
 
 import math
+import multiprocessing
+import os
+from abc import abstractmethod
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -8,8 +12,11 @@ import torch
 from torch import nn
 
 from mibench.batch import Dims
+from mibench.engine.backends.base import Backend
+from mibench.engine.protocols.samples import Samples
+from mibench.engine.protocols.stream import Stream
 from mibench.estimators.base import Estimator, FromSamples, FromScores, Maximised
-from mibench.models.base import Critic, ModuleCritic
+from mibench.models.base import Critic, Model, ModuleCritic
 from mibench.objectives import JensenShannon, Objective
 from mibench.registry import option
 from mibench.tasks import get as task_of
@@ -223,6 +230,152 @@ class WrongShape(ModuleCritic):
 
     def module(self, dims):
         return Pairwise(dims)
+
+
+# ---- A kind of model of its own
+
+
+class Regression(Model):
+    """A prediction of y from x."""
+
+    kind: ClassVar[str] = "regression"
+    default: ClassVar[str] = "linear-regression"
+    small: ClassVar[str] = "linear-regression[scale=0.1]"
+
+    @abstractmethod
+    def predict(self, parameters, x):
+        """Return the prediction of y: (R, n, dim_x) -> (R, n, dim_y)."""
+
+    def inputs(self, dims):
+        return {"x": dims.x}
+
+    def outputs(self, parameters, *inputs):
+        return {"prediction": self.predict(parameters, *inputs)}
+
+    def shapes(self, n, dims):
+        return {"prediction": (n, dims.y)}
+
+
+@dataclass(frozen=True)
+class LinearRegression(Regression):
+    """A x."""
+
+    scale: float = option(1.0, "of the initial A")
+
+    name = "linear-regression"
+
+    def initialise(self, dims, generator, dtype):
+        return {"a": self.scale * torch.randn(dims.x, dims.y, generator=generator, dtype=dtype)}
+
+    def predict(self, parameters, x):
+        return x @ parameters["a"]
+
+
+@dataclass(frozen=True)
+class QuadraticRegression(Regression):
+    """A x + B x^2."""
+
+    name = "quadratic-regression"
+
+    def initialise(self, dims, generator, dtype):
+        return {key: torch.randn(dims.x, dims.y, generator=generator, dtype=dtype) for key in "ab"}
+
+    def predict(self, parameters, x):
+        return x @ parameters["a"] + x.square() @ parameters["b"]
+
+
+@dataclass(frozen=True)
+class LeastSquares(Objective):
+    """Minus the squared error."""
+
+    title: ClassVar[str] = "least squares"
+    model: ClassVar[str] = "regression"
+
+    def outputs(self, model, parameters, batch):
+        return {"residual": batch.y - model.predict(parameters, batch.x)}
+
+    def value(self, model, parameters, state, batch):
+        outputs = self.outputs(model, parameters, batch)
+        return self.criterion(outputs), outputs
+
+    def criterion(self, outputs):
+        return -outputs["residual"].square().sum(-1).mean(-1)
+
+
+class LeastSquaresByQuadratics(LeastSquares):
+    """The same, with a default model of its own."""
+
+    default_model: ClassVar[str] = "quadratic-regression"
+
+
+@dataclass(frozen=True)
+class Explained(Estimator):
+    """-1/2 sum_c log(var(y_c - prediction) / var(y_c))."""
+
+    name = "explained"
+    formula: ClassVar[str] = "-1/2 sum_c log(var(y_c - prediction) / var(y_c))"
+    direction: ClassVar[str] = "no bound"
+    reference: ClassVar[str] = "this test"
+    bibtex: ClassVar[str] = "@misc{this}"
+
+    @property
+    def objective(self):
+        return LeastSquares()
+
+    def read(self, outputs, batch):
+        left, whole = (side.double().var(-2) for side in (outputs["residual"], batch.y))
+        return -(left / whole).log().sum(-1) / 2
+
+
+@dataclass(frozen=True)
+class ExplainedByQuadratics(Explained):
+    """The same, with the default model of its objective."""
+
+    name = "explained-by-quadratics"
+
+    @property
+    def objective(self):
+        return LeastSquaresByQuadratics()
+
+
+# ---- Protocols
+
+
+@dataclass(frozen=True)
+class Leisurely(Stream):
+    """The stream, which says something else of itself."""
+
+    share: float = option(0.25, "of nothing")
+
+    name = "leisurely"
+    methods: ClassVar[str] = "Trained with {{ '{:.0%}'.format(share) }} leisure on {{ batches | spread }}."
+
+
+@dataclass(frozen=True)
+class OtherSamples(Samples):
+    """A data set under another name."""
+
+    name = "other-samples"
+
+
+# ---- A backend
+
+
+@dataclass(frozen=True)
+class Elsewhere(Backend):
+    """Another process, to which jobs are pickled."""
+
+    name = "elsewhere"
+    processes: ClassVar[set[int]] = set()
+
+    def run(self, jobs, device, report):
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
+            self.processes.add(executor.submit(os.getpid).result())
+            for job in jobs:
+                try:
+                    yield job, executor.submit(job.run, device, float).result()
+                except Exception as error:
+                    yield job, error
 
 
 # ---- Tasks

@@ -57,8 +57,8 @@ DEFAULTS = {
     "cpc": {"horizon": 1},
     "smile": {"tau": 5.0},
     "separable": {"hidden": 256, "layers": 2, "embedding": 32},
-    "staircase": {"span": 200, "tail": 0.5},
-    "samples": {"train": 0.6, "validation": 0.2},
+    "staircase": {"levels": "2/4/6/8/10", "span": 200, "tail": 0.5},
+    "samples": {"size": 5000, "train": 0.6, "validation": 0.2, "every": 25, "patience": 10},
 }
 """Options that labels leave out, of some names."""
 

@@ -21,6 +21,7 @@ from mibench.store.record import FIELDS
 
 NAMES = [each.name for each in fields(grid.Grid)]
 COMMANDS = {command.callback.__name__: command.callback for command in app.registered_commands}
+WHERE = {"device", "backend"}
 ROOT = Path(__file__).parents[1]
 
 
@@ -56,16 +57,25 @@ def test_every_setting_is_a_keyword_of_every_verb():
 
 def test_every_setting_is_a_key_of_suites_and_a_setting_of_baselines():
     plural = {"estimator": "estimators", "critic": "critics"}
-    assert {plural.get(name, name) for name in NAMES} - {"device"} <= set(reproducing.types())
+    assert {plural.get(name, name) for name in NAMES} - WHERE <= set(reproducing.types())
     (run,) = mibench.plan(dim=2, mi=1, n=4, seeds=1, device="cpu").specs
     values = grid.values_of(run)
-    assert set(values) == set(NAMES) - {"device"}
+    assert set(values) == set(NAMES) - WHERE
     assert (values["dim"], values["mi"], values["n"], values["seeds"]) == (2, 1, 4, 0)
 
 
 def test_cells_and_records_have_the_columns_of_the_settings():
-    assert list(grid.CELL) == list(cells.CELL)
+    trained = ["critic", "steps", "lr", "schedule", "precision"]
+    data = ["estimator", "task", "dim_x", "dim_y", "true_mi_nats", "encoder", "n"]
+    assert [*data, "critic", "protocol", "samples", *trained[1:]] == cells.CELL
+    assert trained == cells.FIT
     assert set(grid.COLUMNS) <= set(FIELDS)
+
+
+def test_the_flag_of_a_setting_has_no_underscore():
+    about = grid._declared("half_life", int | None, ("-h",), help="", default=None)
+    assert about.flags == ("--half-life", "-h")
+    assert about.columns == ("half_life",)
 
 
 def test_a_new_setting_is_an_option_a_key_and_a_line_of_documentation(monkeypatch):

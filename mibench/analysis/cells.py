@@ -11,32 +11,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mibench import grid
 from mibench.analysis.groups import apart
 from mibench.analysis.significance import half_width
+from mibench.store.record import NO_ENCODER
 
 Numbers = NDArray[np.float64]
 Signed = TypeVar("Signed", "pd.Series[float]", Numbers, np.float64)
 
-CELL = [
-    "estimator",
-    "task",
-    "dim_x",
-    "dim_y",
-    "true_mi_nats",
-    "encoder",
-    "n",
-    "train_n",
-    "critic",
-    "protocol",
-    "samples",
-    "steps",
-    "lr",
-    "schedule",
-    "precision",
-]
+CELL = list(grid.CELL)
 """What makes a cell of a grid: everything but the seed."""
 
-FIT = ["critic", "train_n", "steps", "lr", "schedule", "precision"]
+FIT = list(grid.FIT)
 """Those of them that say what is trained and how; null for estimators that train nothing."""
 
 ABOUT = ["choices", "bound", "oracle_is_best"]
@@ -57,8 +43,8 @@ def from_interval(values: Signed, low: Any, high: Any) -> Signed:  # noqa: ANN40
     return distance
 
 
-def is_elsewhere(summary: pd.DataFrame) -> pd.Series[bool]:
-    """Return for each cell whether the truth is known of a representation, and not the task's own MI."""
+def has_own_truth(summary: pd.DataFrame) -> pd.Series[bool]:
+    """Return for each cell whether its truth is not the true MI of the task, but another or an interval."""
     low, high, task = (summary[f"true_mi{end}_nats"] for end in ("_low", "_high", ""))
     return low.notna() & ((low != task) | (high != task))
 
@@ -66,6 +52,11 @@ def is_elsewhere(summary: pd.DataFrame) -> pd.Series[bool]:
 def has_interval(summary: pd.DataFrame) -> bool:
     """Return whether some truth is an interval, in which the bias is bounded and not known."""
     return bool((summary["true_mi_low_nats"] < summary["true_mi_high_nats"]).any())
+
+
+def is_elsewhere(summary: pd.DataFrame) -> pd.Series[bool]:
+    """Return for each cell whether the truth is known of a representation, and not the task's own MI."""
+    return has_own_truth(summary) & (summary["encoder"] != NO_ENCODER)
 
 
 def summarise(records: pd.DataFrame) -> pd.DataFrame:

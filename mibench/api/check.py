@@ -96,6 +96,7 @@ def check(
     alpha: float | str = ALPHA,
     data: Path | str | Sequence[Path | str] = (),
     device: str = "auto",
+    backend: str = "local",
 ) -> Check:
     """Run the cells of a baseline again and compare them with it, seed by seed.
 
@@ -109,12 +110,13 @@ def check(
         alpha: the probability that anything is called changed where nothing is.
         data: paths of the files with one's own images that the baseline's runs need.
         device: "auto", "cpu", "cuda" or "cuda:1".
+        backend: where models are trained, such as "local".
 
     Raises:
         UsageError: the baseline cannot be read, or is of an incompatible version; it names what differs.
     """
     paths = [data] if isinstance(data, Path | str) else data
-    return run_baseline(baseline, limits_of(tolerance, alpha), [str(path) for path in paths], device)
+    return run_baseline(baseline, limits_of(tolerance, alpha), list(map(str, paths)), device, backend)
 
 
 def run_baseline(
@@ -122,13 +124,14 @@ def run_baseline(
     limits: tuple[float, float],
     data: Sequence[str],
     device: str,
+    backend: str,
     given: Mapping[str, Any] = MappingProxyType({}),
     observer: Observer = SILENT,
 ) -> Check:
     """Run a baseline again and compare; it has to be of the grid whose settings are given, where any are."""
     name, frozen = str(baseline), baselines.read(baselines.find(baseline))
     with as_made(frozen):
-        planned = plan_of(frozen, name, device, data)
+        planned = plan_of(frozen, name, device, data, backend)
         agree(planned, given, name)
         observer.say(planned.device_message)
         records = execute(planned, planned.specs, {}, observer=observer)

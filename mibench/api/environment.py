@@ -9,14 +9,14 @@ from typing import Any
 import torch
 
 from mibench import __version__
-from mibench.api.registries import REGISTRIES
+from mibench.api.registries import ALL
 from mibench.process import how_threads_wait
 from mibench.registry import OWN
 
 
 def environment() -> dict[str, Any]:
     """Return versions, devices, threads and plug-ins, as JSON values."""
-    entries = [(registry, entry) for registry in REGISTRIES.values() for entry in registry.entries.values()]
+    entries = [(registry, entry) for registry in ALL for entry in registry.entries.values()]
     return {
         "mibench": __version__,
         "python": platform.python_version(),

@@ -138,7 +138,7 @@ def prepare(
         _only(kind, named)
     specs = runs_of(chosen, views, followed, [n], grid.seeds, training)
     once = [spec for spec in specs if spec.seed == grid.seeds[0] or _differs_by_seed(spec)]
-    return Estimation(on_device(once, grid.device, source), source, protocol, n)
+    return Estimation(on_device(once, grid.device, grid.backend, source), source, protocol, n)
 
 
 def _by_kind(chosen: Sequence[Choice]) -> dict[str, tuple[Choice, ...]]:
@@ -174,7 +174,7 @@ def run(prepared: Estimation, observer: Observer = SILENT) -> Estimates:
     """Run what was prepared."""
     plan, parts = prepared.plan, prepared.protocol.parts
     observer.say(plan.device_message)
-    done = train_packs(plan.packs(source=prepared.source), plan.device, observer)
+    done = train_packs(plan, plan.packs(source=prepared.source), observer)
     outcomes = {outcome.spec: outcome for outcome in done}
     runs = pd.DataFrame([_row(outcomes[spec]) for spec in plan.specs])
     table = summarise_splits(runs, parts[2] / (parts[0] + parts[1]))

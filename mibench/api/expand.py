@@ -14,6 +14,7 @@ from mibench.engine.protocols.base import Protocol
 from mibench.engine.sources import dims_of, pair_of
 from mibench.engine.tiling import LARGEST_MATRIX
 from mibench.errors import UsageError
+from mibench.objectives import Objective
 from mibench.registry import Choice
 from mibench.spec import DEFAULT_LEARNING_RATE, Fit, RunSpec, Setting, grid
 from mibench.tasks.pair import Pair, Truth
@@ -70,17 +71,19 @@ class Training:
 
     def check_used(self, chosen: Sequence[Choice]) -> None:
         """Raise a UsageError for a model that none of the estimators can use."""
-        kinds = {choice: _kind(choice) for choice in chosen}
+        kinds = {choice: _kind(_objective(choice)) for choice in chosen}
         for model in self.models or ():
             if models.registry.load(model.name).kind not in kinds.values():
                 raise _unused(model, kinds)
 
-    def fits(self, kind: str | None, view: View, protocol: Protocol) -> list[Fit | None]:
-        """Return the trainings of an estimator's kind of model: of those given, or of the usual one."""
-        if kind is None:
+    def fits(self, objective: Objective | None, view: View, protocol: Protocol) -> list[Fit | None]:
+        """Return the trainings by an objective: of the given models of its kind, or of the usual one."""
+        if objective is None:
             return [None]
+        kind = objective.model
         given = [model for model in self.models or () if models.registry.load(model.name).kind == kind]
-        usual = (view.critic if kind == "critic" else None) or models.DEFAULT[kind]
+        of_task = view.critic if kind == "critic" else None
+        usual = of_task or objective.default_model or models.of_kind(kind).default
         schedule = self.schedule or protocol.schedule
         lr = DEFAULT_LEARNING_RATE[schedule] if self.lr is None else self.lr
         steps = protocol.steps if self.steps is None else self.steps
@@ -92,9 +95,12 @@ class Training:
         return fits
 
 
-def _kind(estimator: Choice) -> str | None:
-    """Return the kind of model that an estimator trains, None for none."""
-    objective = estimators.objective_of(estimator)
+def _objective(estimator: Choice) -> Objective | None:
+    return estimators.objective_of(estimator)
+
+
+def _kind(objective: Objective | None) -> str | None:
+    """Return the kind of model that is trained, None for none."""
     return None if objective is None else objective.model
 
 
@@ -128,25 +134,25 @@ def runs_of(
     protocol = protocols.make(followed)
     specs: list[RunSpec] = []
     for estimator in chosen:
-        kind = _kind(estimator)
-        if kind is None and protocol.only_trained:
+        objective = _objective(estimator)
+        if objective is None and protocol.only_trained:
             raise UsageError(
                 f"The protocol {followed.name!r} steps through levels while a model trains, and estimator "
                 f"{estimator.label!r} trains none.",
                 "Give --protocol stream or samples.",
             )
-        own_ns = list(dict.fromkeys(map(protocol.n_untrained, ns))) if kind is None else ns
-        if kind is not None and training.train_ns != (None,) and not protocol.reads_other_n:
+        own_ns = list(dict.fromkeys(map(protocol.n_untrained, ns))) if objective is None else ns
+        if objective is not None and training.train_ns != (None,) and not protocol.reads_other_n:
             raise UsageError(
                 f"train_n has no meaning under the protocol {followed.name!r}, which reads batches of the n "
                 "that it trains on.",
                 "Give --protocol stream, or leave out --train-n.",
             )
-        own_protocol = protocols.describe(protocol.untrained()) if kind is None else followed
-        trained = [n for n in training.train_ns if n is not None and kind is not None]
+        own_protocol = protocols.describe(protocol.untrained()) if objective is None else followed
+        trained = [n for n in training.train_ns if n is not None and objective is not None]
         _check(estimator, views, [*own_ns, *trained])
-        _check_in_tiles(estimator, kind, own_ns)
-        settings = list(_settings(estimator, kind, views, protocol, training))
+        _check_in_tiles(estimator, own_ns)
+        settings = list(_settings(estimator, objective, views, protocol, training))
         for fit in dict.fromkeys(fit for *_, fit in settings if fit is not None):
             for size in own_ns:
                 protocol.check(size, fit.steps)
@@ -162,8 +168,9 @@ def _check(estimator: Choice, views: Sequence[View], ns: Sequence[int]) -> None:
                 made.check(size, view.pair)
 
 
-def _check_in_tiles(estimator: Choice, kind: str | None, ns: Sequence[int]) -> None:
-    if kind is None or max(ns) <= LARGEST_MATRIX or estimators.registry.make(estimator).reads_anchors:
+def _check_in_tiles(estimator: Choice, ns: Sequence[int]) -> None:
+    made = estimators.registry.make(estimator)
+    if made.objective is None or made.reads_anchors or max(ns) <= LARGEST_MATRIX:
         return
     raise UsageError(
         f"Estimator {estimator.label!r} reads whole score matrices, of up to n = {LARGEST_MATRIX}.",
@@ -172,10 +179,14 @@ def _check_in_tiles(estimator: Choice, kind: str | None, ns: Sequence[int]) -> N
 
 
 def _settings(
-    estimator: Choice, kind: str | None, views: Sequence[View], protocol: Protocol, training: Training
+    estimator: Choice,
+    objective: Objective | None,
+    views: Sequence[View],
+    protocol: Protocol,
+    training: Training,
 ) -> Iterator[Setting]:
     """Yield an estimator on every task with every model; where one training climbs, on every stair."""
-    fits = {view: training.fits(kind, view, protocol) for view in views}
+    fits = {view: training.fits(objective, view, protocol) for view in views}
     for number in range(max(map(len, fits.values()), default=0)):  # one model after the other
         for view, own in fits.items():
             for task in _stairs(view, protocol):

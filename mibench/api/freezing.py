@@ -41,7 +41,7 @@ def plan_to_freeze(given: Mapping[str, Any]) -> Plan:
             refused.append(error)
     if not specs:
         raise refused[0]
-    return on_device(specs, given.get("device", "auto"))
+    return on_device(specs, given.get("device", "auto"), given.get("backend", "local"))
 
 
 def _grid(given: Mapping[str, Any], names: Sequence[str]) -> Grid:
@@ -67,7 +67,9 @@ def freeze(planned: Plan, records: Iterable[Record]) -> Baseline:
     return Baseline(made_with(planned), seeds, cells)
 
 
-def plan_of(frozen: Baseline, name: str, device: str, data: Sequence[str] = ()) -> Plan:
+def plan_of(
+    frozen: Baseline, name: str, device: str, data: Sequence[str] = (), backend: str = "local"
+) -> Plan:
     """Return the plan of a baseline's runs; `data` are paths of the files with the images that they need.
 
     Raises:
@@ -79,7 +81,7 @@ def plan_of(frozen: Baseline, name: str, device: str, data: Sequence[str] = ()) 
     specs = [replace(first, seed=seed) for first in firsts for seed in frozen.seeds]
     if len(set(specs)) < len(specs):
         raise UsageError(f"The baseline {name} has a cell twice.", "Delete one of the two lines.")
-    return on_device(specs, device)
+    return on_device(specs, device, backend)
 
 
 def agree(frozen: Plan, given: Mapping[str, Any], name: str) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 from mibench import encoders, estimators, models, tasks
 from mibench.api.expand import Training, runs_of, views_of
 from mibench.engine import device as devices
+from mibench.engine.backends import registry as backends
+from mibench.engine.backends.base import Backend
 from mibench.engine.plan import Pack, packs
 from mibench.engine.protocols import registry as protocols
 from mibench.engine.sources import Source
@@ -31,11 +33,13 @@ class Plan:
     Attributes:
         specs: every run of the grid.
         device: where it would run; `device_message` says how that was chosen.
+        backend: what would train and read its models there.
     """
 
     specs: tuple[RunSpec, ...]
     device: torch.device
     device_message: str
+    backend: Backend
 
     def packs(self, specs: Sequence[RunSpec] | None = None, source: Source | None = None) -> list[Pack]:
         """Return the packs in which the given runs, or all, would train."""
@@ -78,7 +82,7 @@ def plan_grid(grid: Grid) -> Plan:
     specs: list[RunSpec] = []
     for followed in _protocols(grid):
         specs += runs_of(chosen, views, followed, grid.n, grid.seeds, training)
-    return on_device(list(dict.fromkeys(specs)), grid.device)
+    return on_device(list(dict.fromkeys(specs)), grid.device, grid.backend)
 
 
 def training_of(grid: Grid) -> Training:
@@ -87,16 +91,16 @@ def training_of(grid: Grid) -> Training:
     return Training(given, grid.steps, grid.lr, grid.schedule, grid.precision, grid.train_n or (None,))
 
 
-def on_device(specs: Sequence[RunSpec], device: str, source: Source | None = None) -> Plan:
-    """Return the plan of runs on a device.
+def on_device(specs: Sequence[RunSpec], device: str, backend: str, source: Source | None = None) -> Plan:
+    """Return the plan of runs on a device, by a backend.
 
     Raises:
-        UsageError: the device is not here, cannot hold a run, or lacks its precision.
+        UsageError: the device is not here, cannot hold a run, or lacks its precision; an unknown backend.
     """
     chosen, message = devices.resolve(device)
     if chosen.type != "cuda" and any(spec.fit and spec.fit.precision == "tf32" for spec in specs):
         raise UsageError(f"precision tf32 needs a CUDA device, not {chosen}.", "Give --precision float32.")
-    planned = Plan(tuple(specs), chosen, message)
+    planned = Plan(tuple(specs), chosen, message, backends.get(backend))
     check_memory(planned.packs(source=source), chosen)
     return planned
 
@@ -115,16 +119,14 @@ def _encoders(grid: Grid) -> list[Choice | None] | None:
 def _protocols(grid: Grid) -> list[Choice]:
     """Return the protocols at every size of the data set; a size alone asks for `samples`."""
     names = grid.protocol or (("samples",) if grid.samples else ("stream",))
-    chosen = []
+    chosen, any_sized = [], False
     for name in names:
-        bare, _ = parse(name, "protocol")
-        if bare == "samples":
-            chosen += [protocols.choose(name, size=size) for size in grid.samples or [None]]
-        elif bare == "staircase" and grid.mi:
-            chosen.append(protocols.choose(name, levels="/".join(map(str, grid.mi))))
-        else:
-            chosen.append(protocols.choose(name))
-    if grid.samples and not any(choice.name == "samples" for choice in chosen):
+        followed = protocols.load(parse(name, "protocol")[0])
+        any_sized |= followed.sized
+        levels = "/".join(map(str, grid.mi)) if followed.climbs else ""
+        sizes = grid.samples if followed.sized else ()
+        chosen += [protocols.choose(name, levels=levels or None, size=size) for size in sizes or (None,)]
+    if grid.samples and not any_sized:
         raise UsageError(
             f"samples are given, and the protocol is {', '.join(names)}.",
             "Give --protocol samples, or leave out --samples.",

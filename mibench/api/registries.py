@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from mibench import encoders, estimators, models, tasks
+from mibench.engine.backends import registry as backends
 from mibench.engine.protocols import registry as protocols
 from mibench.errors import UsageError, unknown
 from mibench.notation import parse
@@ -20,11 +21,14 @@ REGISTRIES: dict[str, Registry[Any]] = {
 }
 """By the names that identities and records have for the kinds: a model of any kind is a "critic" there."""
 
+ALL: tuple[Registry[Any], ...] = (*REGISTRIES.values(), backends)
+"""Those of everything that has a name."""
+
 SEE = "'mibench list estimators' (tasks, encoders, models) shows all"
 
 
 def that_know(
-    text: str, registries: Collection[Registry[Any]] = REGISTRIES.values(), see: str = f"{SEE}."
+    text: str, registries: Collection[Registry[Any]] = ALL, see: str = f"{SEE}."
 ) -> list[Registry[Any]]:
     """Return the registries that know a name with its options: a task and an encoder are called cpc.
 

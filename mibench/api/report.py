@@ -89,7 +89,10 @@ def _about(frame: pd.DataFrame) -> About:
         names = {choices[kind]["name"] for choices in frame["choices"] if choices[kind]}
         for name in names:
             with suppress(Exception):  # a broken package of others is one that is not there
-                found[kind, name] = describe_class(kind, name, registry.load(name))
+                used = registry.load(name)
+                found[kind, name] = describe_class(kind, name, used) | {
+                    "methods": getattr(used, "methods", "")
+                }
     return found
 
 

@@ -49,6 +49,7 @@ class Suite:
         only: Sequence[str] | None = None,
         seeds: OneOrMore[int | str] | None = None,
         device: str = "auto",
+        backend: str = "local",
     ) -> Plan:
         """Return the plan of the suite, or of some of its critics and estimators.
 
@@ -59,6 +60,7 @@ class Suite:
             "estimator": self._only(only),
             "critic": [self.critics[name] for name in self._critics(critic)],
             "device": device,
+            "backend": backend,
         }
         if seeds is not None:
             chosen["seeds"] = seeds
@@ -164,7 +166,7 @@ def types() -> dict[str, Any]:
     return _OWN | {
         name: list if name in _LISTS else _KINDS[about.kind]
         for name, about in SETTINGS.items()
-        if name not in ("estimator", "critic", "device")
+        if about.of is not None and name not in ("estimator", "critic")
     }
 
 

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Unpack
 
 import pandas as pd
-import torch
 
 from mibench.api.encode import encode, encoder_failures
 from mibench.api.observer import SILENT, Observer
 from mibench.api.plan import Plan, plan_grid
 from mibench.api.recording import record_of
 from mibench.api.renewal import load
-from mibench.engine import backends
+from mibench.engine.backends import base as backends
 from mibench.engine.jobs import Outcome, PackJob
 from mibench.engine.plan import Pack
 from mibench.grid import GridArguments, OneOrMore, one_of, read, takes
@@ -122,6 +121,7 @@ def execute(
 ) -> list[Record]:
     """Train the encoders that the selected runs need, then the runs; return all the plan's records.
 
+    Encoders are trained in this process, whatever the backend: it is given the runs alone.
     Each new record is given to `append` as soon as its pack is finished, with its curve if it has one.
     """
     pairs = encode(selected, planned.device, encoder_store, observer)
@@ -129,19 +129,19 @@ def execute(
     failed = [Outcome(spec, "failed", words, None, 0.0) for spec, words in lost.items()]
     packs = planned.packs([spec for spec in selected if spec not in lost], pairs)
     new = []
-    for outcome in itertools.chain(failed, train(packs, planned.device, observer)):
+    for outcome in itertools.chain(failed, train(planned, packs, observer)):
         new.append(record_of(outcome, planned, pairs))
         append(new[-1], _curve(outcome))
     return _kept(planned, merge([*known.values(), *new]))
 
 
-def train(packs: Sequence[Pack], device: torch.device, observer: Observer) -> Iterator[Outcome]:
-    """Train packs; yield how their runs ended as soon as a pack is finished."""
+def train(planned: Plan, packs: Sequence[Pack], observer: Observer) -> Iterator[Outcome]:
+    """Train packs of a plan by its backend; yield how their runs ended as soon as a pack is finished."""
     jobs = [PackJob(pack.trainings, pack.source) for pack in packs]
     trained = sum(len(pack.trainings) for pack in packs if pack.first.fit is not None)
     title = f"Training {trained} models" if trained else "Estimating, without training"
     with observer.progress(title, sum(pack.work for pack in packs)) as report:
-        for outcomes in backends.execute(jobs, backends.Local(device), report):
+        for outcomes in backends.execute(jobs, planned.backend, planned.device, report):
             yield from outcomes
 
 

@@ -78,9 +78,9 @@ def check(
         raise UsageError(f"--json and --format {form} both write to stdout.", "Give one of them.")
     if junit is not None and (junit.is_dir() or not junit.parent.is_dir()):
         raise UsageError(f"{str(junit)!r} cannot be written.", "Give --junit a file in a folder that exists.")
-    device = settings.pop("device", "auto")
+    where = settings.pop("device", "auto"), settings.pop("backend", "local")
     data = settings.get("data", ())
-    found = run_baseline(baseline or REFERENCE, limits, data, device, settings, observer(quiet))
+    found = run_baseline(baseline or REFERENCE, limits, data, *where, settings, observer(quiet))
     _show(found, form, junit, as_json)
 
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from mibench.registry import Entry, Registry
 
 OWN = "mibench"
-KINDS_OF_MODEL = ("critics", "conditionals", "denoisers")
 
 
 @command()
@@ -25,22 +24,24 @@ def list_names(
     kind: Annotated[
         str,
         typer.Argument(
-            help="estimators, tasks, encoders, protocols or models, or one kind of models: critics, "
-            "conditionals, denoisers"
+            help="estimators, tasks, encoders, protocols, backends or models, or one kind of models, such as "
+            "critics"
         ),
     ],
     as_json: Json = False,
 ) -> None:
-    """List the estimators, tasks, encoders, models or protocols, those of plug-ins included."""
-    from mibench.api.registries import REGISTRIES
+    """List the estimators, tasks, encoders, models, protocols or backends, those of plug-ins included."""
+    from mibench.api.registries import ALL
 
-    registries = {f"{registry.kind}s": registry for registry in REGISTRIES.values()}
-    known = [*registries, *KINDS_OF_MODEL]
-    if kind not in known:
-        raise unknown("kind", kind, known, f"It is one of: {', '.join(known)}.")
-    registry = registries["models" if kind in KINDS_OF_MODEL else kind]
-    broken = registry.broken
-    entries = {name: entry for name, entry in registry.entries.items() if _is_of(entry, kind, broken)}
+    registries = {f"{registry.kind}s": registry for registry in ALL}
+    registry = registries.get(kind, registries["models"])
+    broken, entries = registry.broken, dict(registry.entries)
+    if kind not in registries:
+        families = {name: _family(entry, broken) for name, entry in entries.items()}
+        entries = {name: entry for name, entry in entries.items() if families[name] == kind}
+        known = list(dict.fromkeys([*registries, *filter(None, families.values())]))
+        if kind not in known:
+            raise unknown("kind", kind, known, f"It is one of: {', '.join(known)}.")
     if as_json:
         rows = [
             {"name": e.name, "summary": e.summary, "origin": e.origin, "broken": broken.get(e.name)}
@@ -54,23 +55,23 @@ def list_names(
         typer.echo(f"{name:<{width}}  {what}")
 
 
-def _is_of(entry: Entry, kind: str, broken: Collection[str]) -> bool:
-    """Return whether an entry is of a kind; a plug-in's class has to be asked for the kind of its models."""
-    if kind not in KINDS_OF_MODEL:
-        return True
+def _family(entry: Entry, broken: Collection[str]) -> str:
+    """Return the plural of the kind of a model: its folder's name; a plug-in's class has to be asked."""
     if entry.origin == OWN:
-        return entry.family == kind
-    return entry.name not in broken and f"{entry.load().kind}s" == kind
+        return entry.family
+    return "" if entry.name in broken else f"{entry.load().kind}s"
 
 
 @command()
 def describe(
     *,
-    name: Annotated[str, typer.Argument(help="An estimator, a task, an encoder, a model or a protocol.")],
+    name: Annotated[
+        str, typer.Argument(help="An estimator, a task, an encoder, a model, a protocol or a backend.")
+    ],
     bibtex: Annotated[bool, typer.Option("--bibtex", help="Show the BibTeX entry alone.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Describe an estimator, task, encoder, model or protocol: formula, ceiling, options, reference."""
+    """Describe an estimator, task, encoder, model, protocol or backend: formula, options, reference."""
     from mibench.api.registries import that_know
     from mibench.notation import parse
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mibench.api.reproduce import Suite
 
 
-@command("reproduce", only=("seeds", "device"))
+@command("reproduce", only=("seeds", "device", "backend"))
 def reproduce(
     *,
     suite: Annotated[

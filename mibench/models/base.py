@@ -1,4 +1,7 @@
-"""What a model is: a family of functions with parameters. Each kind says what its functions compute."""
+"""What a model is: a family of functions with parameters. Each kind says what its functions compute.
+
+A new kind is an abstract subclass of `Model` such as `Critic`, in a file of its own.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +28,21 @@ class Model(ABC):
     Attributes:
         name: what users type.
         version: raised when the function behind the name changes, so that old results are not reused.
-        kind: what the functions compute: `critic`, `conditional` or `denoiser`.
+        kind: what the functions compute, such as `critic`: objectives name it. Own models of a kind stand in
+            the folder with its plural, such as `critics`, and `mibench list` has them under that.
+        default: the model of the kind that is used where nobody names one.
+        small: one that objectives of the kind are tested with.
         conformance_exceptions: properties of `mibench.testing` that do not hold, each with the reason.
+
+    An abstract subclass declares a kind: its `kind`, `default` and `small`, and for `mibench.testing` what
+    its functions are given (`inputs`), what they compute (`outputs`), and in which shape (`shapes`).
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     kind: ClassVar[str]
+    default: ClassVar[str]
+    small: ClassVar[str]
     conformance_exceptions: ClassVar[Mapping[str, str]] = {}
 
     def check(self, dims: Dims) -> None:
@@ -46,11 +57,25 @@ class Model(ABC):
     def initialise(self, dims: Dims, generator: torch.Generator, dtype: torch.dtype) -> Tensors:
         """Return the parameters of one run, without the run axis."""
 
+    def inputs(self, dims: Dims) -> dict[str, int]:
+        """Return the arguments of `outputs` with their number of columns; each is (R, n, columns)."""
+        return {"x": dims.x, "y": dims.y}
+
+    @abstractmethod
+    def outputs(self, parameters: Tensors, *inputs: Tensor) -> Tensors:
+        """Return everything that the functions compute of the inputs, by name."""
+
+    @abstractmethod
+    def shapes(self, n: int, dims: Dims) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the outputs of n rows, without the run axis."""
+
 
 class Critic(Model):
     """A function f(x, y) of every pair."""
 
     kind: ClassVar[str] = "critic"
+    default: ClassVar[str] = "separable"
+    small: ClassVar[str] = "separable[hidden=16]"
 
     @abstractmethod
     def scores(self, parameters: Tensors, x: Tensor, y: Tensor) -> Tensor:
@@ -67,11 +92,21 @@ class Critic(Model):
         """Return the scores of features: `scores` is `scores_of` of `features`."""
         return self.scores(parameters, of_x, of_y)
 
+    def outputs(self, parameters: Tensors, *inputs: Tensor) -> Tensors:
+        """Return the scores."""
+        return {"scores": self.scores(parameters, *inputs)}
+
+    def shapes(self, n: int, dims: Dims) -> dict[str, tuple[int, ...]]:
+        """Return the shape of the scores."""
+        return {"scores": (n, n)}
+
 
 class Conditional(Model):
     """A conditional density q(y | x), and a marginal q(y) of the same family with parameters of its own."""
 
     kind: ClassVar[str] = "conditional"
+    default: ClassVar[str] = "gaussian-mlp"
+    small: ClassVar[str] = "gaussian-mlp[hidden=16]"
 
     @abstractmethod
     def log_prob(self, parameters: Tensors, x: Tensor, y: Tensor) -> Tensor:
@@ -85,11 +120,25 @@ class Conditional(Model):
     def log_marginal(self, parameters: Tensors, y: Tensor) -> Tensor:
         """Return log q(y_j): (R, n, dim_y) -> (R, n)."""
 
+    def outputs(self, parameters: Tensors, *inputs: Tensor) -> Tensors:
+        """Return the three log densities."""
+        return {
+            "log_prob": self.log_prob(parameters, *inputs),
+            "log_prob_of_pairs": self.log_prob_of_pairs(parameters, *inputs),
+            "log_marginal": self.log_marginal(parameters, inputs[1]),
+        }
+
+    def shapes(self, n: int, dims: Dims) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the log densities."""
+        return {"log_prob": (n, n), "log_prob_of_pairs": (n,), "log_marginal": (n,)}
+
 
 class Denoiser(Model):
     """A prediction of the noise in a noisy x, with or without y."""
 
     kind: ClassVar[str] = "denoiser"
+    default: ClassVar[str] = "noise-mlp"
+    small: ClassVar[str] = "noise-mlp[hidden=16]"
 
     @abstractmethod
     def noise(self, parameters: Tensors, z: Tensor, log_snr: Tensor, y: Tensor | None) -> Tensor:
@@ -97,6 +146,22 @@ class Denoiser(Model):
 
         Where y is None the prediction is unconditional.
         """
+
+    def inputs(self, dims: Dims) -> dict[str, int]:
+        """Return the columns of z, y and the log signal-to-noise ratio."""
+        return {"z": dims.x, "y": dims.y, "log_snr": 1}
+
+    def outputs(self, parameters: Tensors, *inputs: Tensor) -> Tensors:
+        """Return the noise predicted with y and without."""
+        z, y, log_snr = inputs
+        return {
+            "noise given y": self.noise(parameters, z, log_snr, y),
+            "noise": self.noise(parameters, z, log_snr, None),
+        }
+
+    def shapes(self, n: int, dims: Dims) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the predictions."""
+        return dict.fromkeys(("noise given y", "noise"), (n, dims.x))
 
 
 class ModuleCritic(Critic):

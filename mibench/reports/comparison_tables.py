@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mibench.analysis.cells import CELL, has_interval, is_elsewhere, shown_in
+from mibench.analysis.cells import CELL, has_interval, has_own_truth, is_elsewhere, shown_in
 from mibench.analysis.comparison import Comparison
 from mibench.analysis.nearer import CANNOT_TELL, NEARER, OF_SURVIVORS, ONE_SEED, RMSE_DISAGREES, TOO_FEW
 from mibench.reports import tables
@@ -20,7 +20,7 @@ BEST = "*"
 def cells_table(comparison: Comparison, unit: str = "nats") -> Table:
     """Return bias, standard deviation, RMSE, error split and cost of each estimator in each setting."""
     varying = [*_varying(comparison), "estimator"]
-    without = [] if is_elsewhere(comparison.cells).any() else [tables.TRUTH]
+    without = [] if has_own_truth(comparison.cells).any() else [tables.TRUTH]
     without += [] if tables.has_sampling(comparison.cells) else [tables.SAMPLING]
     rows = [_cell(row, varying) for row in shown_in(comparison.cells, unit).to_dict("records")]
     return tables.table_of(rows, without, tables.caption(comparison.cells, varying), _notes(comparison, unit))

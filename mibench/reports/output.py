@@ -15,8 +15,6 @@ from mibench.analysis.comparison import Comparison
 from mibench.analysis.representations import representations
 from mibench.reports import comparison_tables, tables
 from mibench.reports.figures import figures_of
-from mibench.reports.figures.comparison import ERROR_SPLIT, METRICS_VS_TRUE
-from mibench.reports.figures.sandwich import SANDWICH
 from mibench.reports.figures.staircase import staircase
 from mibench.reports.figures.style import estimator_names, looks, save
 from mibench.reports.representation_tables import table as representations_table
@@ -74,7 +72,7 @@ def write_comparison(comparison: Comparison, folder: Path, unit: str = "nats") -
         "comparison.md": "\n".join(map(tables.markdown, shown)),
         "comparison.tex": comparison_tables.latex(comparison, unit),
     }
-    kinds = [METRICS_VS_TRUE, *(kind for kind in (ERROR_SPLIT, SANDWICH) if kind.applies(comparison.cells))]
+    kinds = figures_of(comparison.cells, "compare")
     figures = {kind.name: partial(kind.draw, comparison.cells, unit) for kind in kinds}
     return _write("compare", folder, texts, figures)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from mibench.analysis.cells import CELL, FIT, has_interval, is_elsewhere, shown_in
+from mibench.analysis.cells import CELL, FIT, has_interval, has_own_truth, is_elsewhere, shown_in
 from mibench.analysis.significance import half_width
 from mibench.reports.latex import escape, tabular
 from mibench.reports.words import INSIDE_NOTE, counted, listed
@@ -58,7 +58,7 @@ def table(summary: pd.DataFrame, unit: str = "nats") -> Table:
     has_split = bool(summary["oracle_nats"].notna().any() or summary["mean_nats"].isna().all())
     without = [] if has_split else [BOUND_GAP, CRITIC_GAP]
     without += [] if has_sampling(summary) else [SAMPLING]
-    without += [] if is_elsewhere(summary).any() else [TRUTH]
+    without += [] if has_own_truth(summary).any() else [TRUTH]
     without += [] if summary["failed"].any() else ["Failed"]
     rows = [_row(row, varying) for row in shown_in(summary, unit).to_dict("records")]
     return table_of(rows, without, caption(summary, varying), _notes(summary, unit, has_split))
@@ -177,9 +177,11 @@ def _ceilings_part(summary: pd.DataFrame, unit: str) -> list[str]:
 def cell_notes(summary: pd.DataFrame) -> list[str]:
     """Explain the truth, the split of the error, the direction of bounds and the marks of some cells."""
     notes = []
-    if is_elsewhere(summary).any():
+    if has_own_truth(summary).any():
+        encoded = is_elsewhere(summary).any()
+        words = "of the representation, mean over seeds" if encoded else "as far as it is known"
         notes.append(
-            f"{TRUTH}: of the representation, mean over seeds; True MI: of the task. Where it is an "
+            f"{TRUTH}: {words}; True MI: {'of the task' if encoded else 'its middle'}. Where it is an "
             "interval that holds the truth, the bias is the distance from its nearer end, 0 inside."
         )
     if has_interval(summary):

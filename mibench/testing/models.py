@@ -12,7 +12,7 @@ from torch import Tensor
 from mibench.batch import Dims, Tensors
 from mibench.engine.data import stack_runs
 from mibench.errors import UsageError
-from mibench.models.base import Conditional, Critic, Denoiser, Model
+from mibench.models.base import Conditional, Model
 from mibench.seeding import stream
 from mibench.testing import declared
 from mibench.testing.conformance import Broken, Conformance, Property, examined, expect, expect_same
@@ -50,43 +50,19 @@ class Case:
         return stack_runs([self.model.initialise(where, generator, dtype) for generator in streams])
 
     def inputs(self, dims: Dims | None = None, dtype: torch.dtype = torch.float64) -> tuple[Tensor, ...]:
-        """Return x, y and, for a denoiser, the log signal-to-noise ratio: (R, n, dim) each."""
+        """Return the model's inputs in their order: (R, n, columns) each."""
         where, generator = self.dims if dims is None else dims, stream("conformance", "inputs")
+        sizes = [(RUNS, N, columns) for columns in self.model.inputs(where).values()]
         if where.vocabulary is not None:
-            size = (2, RUNS, N, 1)
-            return torch.randint(where.vocabulary, size, generator=generator).to(dtype).unbind(0)
-        widths = (where.x, where.y, 1)
-        return tuple(torch.randn(RUNS, N, width, generator=generator).to(dtype) for width in widths)
+            drawn = [torch.randint(where.vocabulary, size, generator=generator) for size in sizes]
+        else:
+            drawn = [torch.randn(size, generator=generator) for size in sizes]
+        return tuple(side.to(dtype) for side in drawn)
 
-    def outputs(self, parameters: Tensors, inputs: tuple[Tensor, ...]) -> Tensors:
-        """Return everything that the model computes, with a leading run axis."""
-        x, y, *more = inputs
-        match self.model:
-            case Critic():
-                return {"scores": self.model.scores(parameters, x, y)}
-            case Conditional():
-                return {
-                    "log_prob": self.model.log_prob(parameters, x, y),
-                    "log_prob_of_pairs": self.model.log_prob_of_pairs(parameters, x, y),
-                    "log_marginal": self.model.log_marginal(parameters, y),
-                }
-            case Denoiser():
-                return {
-                    "noise given y": self.model.noise(parameters, x, more[0], y),
-                    "noise": self.model.noise(parameters, x, more[0], None),
-                }
-        raise Broken("a critic, a conditional density or a denoiser", type(self.model).__name__)
-
-    def shapes(self, dims: Dims) -> dict[str, tuple[int, ...]]:
-        """Return the shape of everything that the model computes."""
-        return {
-            "scores": (RUNS, N, N),
-            "log_prob": (RUNS, N, N),
-            "log_prob_of_pairs": (RUNS, N),
-            "log_marginal": (RUNS, N),
-            "noise given y": (RUNS, N, dims.x),
-            "noise": (RUNS, N, dims.x),
-        }
+    @property
+    def matrices(self) -> list[str]:
+        """The outputs with a value for every pair of an x and a y."""
+        return [name for name, shape in self.model.shapes(N, self.dims).items() if shape == (N, N)]
 
 
 def initial_parameters(case: Case) -> None:
@@ -107,12 +83,14 @@ def shapes(case: Case) -> None:
     tokens = case.dims.vocabulary is not None
     for dims in (case.dims,) if tokens else (Dims(3, 2), Dims(1, 4), Dims(4, 1)):
         for dtype in (torch.float64, torch.float32):
-            outputs = case.outputs(case.parameters(dims, dtype), case.inputs(dims, dtype))
+            outputs = case.model.outputs(case.parameters(dims, dtype), *case.inputs(dims, dtype))
+            declared_shapes = case.model.shapes(N, dims)
+            expect(
+                outputs.keys() == declared_shapes.keys(), f"outputs {list(declared_shapes)}", list(outputs)
+            )
             for key, found in outputs.items():
-                where = f"{key} at dimensions {dims.x} and {dims.y}"
-                expect(
-                    found.shape == (want := case.shapes(dims)[key]), f"{where}: {want}", tuple(found.shape)
-                )
+                where, want = f"{key} at dimensions {dims.x} and {dims.y}", (RUNS, *declared_shapes[key])
+                expect(found.shape == want, f"{where}: {want}", tuple(found.shape))
                 expect(found.isfinite().all(), f"{where}: finite", found)
                 expect(found.dtype in (dtype, torch.float64), f"{where} in {dtype}", found.dtype)
 
@@ -120,8 +98,8 @@ def shapes(case: Case) -> None:
 def precision(case: Case) -> None:
     """Parameters and inputs in float32 give the values that the same in float64 give."""
     parameters, inputs = case.parameters(dtype=torch.float32), case.inputs(dtype=torch.float32)
-    single = case.outputs(parameters, inputs)
-    double = case.outputs(_double(parameters), tuple(tensor.double() for tensor in inputs))
+    single = case.model.outputs(parameters, *inputs)
+    double = case.model.outputs(_double(parameters), *(tensor.double() for tensor in inputs))
     for key, found in single.items():
         expect_same(found, double[key], f"{key} as in float64", 1e-3)
 
@@ -129,10 +107,10 @@ def precision(case: Case) -> None:
 def runs_do_not_mix(case: Case) -> None:
     """A run's values are the same with other runs beside it or none."""
     parameters, inputs = case.parameters(), case.inputs()
-    together = case.outputs(parameters, inputs)
+    together = case.model.outputs(parameters, *inputs)
     for run in range(RUNS):
         own = {key: value[run : run + 1] for key, value in parameters.items()}
-        alone = case.outputs(own, tuple(tensor[run : run + 1] for tensor in inputs))
+        alone = case.model.outputs(own, *(tensor[run : run + 1] for tensor in inputs))
         for key, value in together.items():
             expect_same(value[run : run + 1], alone[key], f"{key} of the run alone")
 
@@ -140,36 +118,34 @@ def runs_do_not_mix(case: Case) -> None:
 def rows_do_not_mix(case: Case) -> None:
     """A pair's values are the same with other pairs beside it or none: no statistics over a batch."""
     parameters, inputs = case.parameters(), case.inputs()
-    whole = case.outputs(parameters, inputs)
-    some = case.outputs(parameters, tuple(tensor[:, :4] for tensor in inputs))
+    whole = case.model.outputs(parameters, *inputs)
+    some = case.model.outputs(parameters, *(tensor[:, :4] for tensor in inputs))
     for key, value in some.items():
-        own = whole[key][:, :4, :4] if whole[key].shape[2:] == (N,) else whole[key][:, :4]
+        own = whole[key][:, :4, :4] if key in case.matrices else whole[key][:, :4]
         expect_same(value, own, f"{key} of the first pairs alone")
 
 
 def rows_are_x(case: Case) -> None:
     """Another x_0 changes row 0 of a matrix alone, another y_0 column 0 alone."""
     parameters, inputs = case.parameters(), case.inputs()
-    name = "scores" if isinstance(case.model, Critic) else "log_prob"
-    before = case.outputs(parameters, inputs)[name]
+    before = case.model.outputs(parameters, *inputs)
     for place in (0, 1):
         changed = list(inputs)
         changed[place] = torch.cat([inputs[place][:, 1:2], inputs[place][:, 1:]], 1)
-        after = case.outputs(parameters, tuple(changed))[name]
-        found, wanted = (matrix.narrow(place + 1, 1, N - 1) for matrix in (after, before))
-        expect_same(found, wanted, f"{name} of the other pairs with another {'xy'[place]}_0")
+        after = case.model.outputs(parameters, *changed)
+        for name in case.matrices:
+            found, wanted = (each[name].narrow(place + 1, 1, N - 1) for each in (after, before))
+            expect_same(found, wanted, f"{name} of the other pairs with another {'xy'[place]}_0")
 
 
 def inputs_matter(case: Case) -> None:
     """Other inputs give other values: each of them is used."""
     parameters, inputs = case.parameters(), case.inputs()
-    before = case.outputs(parameters, inputs)
-    for place, name in enumerate(("x", "y", "log_snr")[: len(inputs)]):
-        if name == "log_snr" and not isinstance(case.model, Denoiser):
-            continue
+    before = case.model.outputs(parameters, *inputs)
+    for place, name in enumerate(case.model.inputs(case.dims)):
         changed = list(inputs)
         changed[place] = inputs[place].flip(1)
-        after = case.outputs(parameters, tuple(changed))
+        after = case.model.outputs(parameters, *changed)
         differs = [key for key in before if not torch.equal(before[key], after[key])]
         expect(bool(differs), f"another value for another {name}", "the same")
 
@@ -177,7 +153,7 @@ def inputs_matter(case: Case) -> None:
 def gradients(case: Case) -> None:
     """Every parameter has a gradient."""
     parameters = {key: value.requires_grad_() for key, value in case.parameters().items()}
-    outputs = case.outputs(parameters, case.inputs())
+    outputs = case.model.outputs(parameters, *case.inputs())
     total = sum((value.square().sum() for value in outputs.values()), torch.zeros((), dtype=torch.float64))
     found = torch.autograd.grad(total, list(parameters.values()), allow_unused=True)
     for key, gradient in zip(parameters, found, strict=True):
@@ -199,7 +175,7 @@ def tokens_or_numbers(case: Case) -> None:
 
 def pairs_are_the_diagonal(case: Case) -> None:
     """log_prob_of_pairs is the diagonal of log_prob."""
-    found = case.outputs(case.parameters(), case.inputs())
+    found = case.model.outputs(case.parameters(), *case.inputs())
     diagonal = found["log_prob"].diagonal(dim1=-2, dim2=-1)
     expect_same(found["log_prob_of_pairs"], diagonal, "the diagonal of log_prob")
 
@@ -221,7 +197,7 @@ def _double(parameters: Tensors) -> Tensors:
 
 
 def _has_a_matrix(case: Case) -> bool:
-    return isinstance(case.model, Critic | Conditional)
+    return bool(case.matrices)
 
 
 def _is_conditional(case: Case) -> bool:
@@ -253,7 +229,7 @@ def examine_model(model: Model, name: str | None = None) -> Conformance:
 
 
 def check_model(model: Model) -> Conformance:
-    """Test everything that a model promises: a critic, a conditional density or a denoiser.
+    """Test everything that a model promises, such as a critic, a conditional density or a denoiser.
 
     Raises:
         ConformanceError: it lists every property that does not hold, what was expected and what was seen.

@@ -41,9 +41,6 @@ SAMPLE_SIZE, SAMPLE_SETS = 1024, 16
 SMALL_SAMPLE_BIAS = 0.05
 """Nats by which an estimate may miss the truth at the largest n of the kit, where it only tends to it."""
 
-SMALL = {"hidden": 16}
-"""Options of the models with which objectives are tested."""
-
 
 @dataclass(frozen=True, eq=False)
 class Case:
@@ -66,7 +63,7 @@ class Case:
     @cached_property
     def model_choice(self) -> Choice:
         """A small model of the kind that the objective trains."""
-        return models.registry.choose(models.DEFAULT[self.trained.model], **SMALL)
+        return models.registry.choose(models.of_kind(self.trained.model).small)
 
     @cached_property
     def model(self) -> Model:

@@ -13,6 +13,9 @@ from mibench.analysis.cells import blocks, summarise
 from mibench.analysis.comparison import DATA, compare
 from mibench.analysis.nearer import CANNOT_TELL, NEARER, OF_SURVIVORS, TOO_FEW
 from mibench.reports import comparison_tables, figures, tables
+from mibench.reports.figures.comparison import ERROR_SPLIT, METRICS_VS_TRUE
+from mibench.reports.figures.levels import BIAS_VS_N, BIAS_VS_SAMPLES
+from mibench.reports.figures.sandwich import SANDWICH
 from mibench.reports.figures.staircase import staircase
 from mibench.reports.figures.style import BUILT_IN, looks
 from mibench.store.record import to_frame
@@ -315,9 +318,9 @@ def test_bounds_stand_on_either_side_of_the_truth():
         ]
     )
     summary = summarise(frame)
-    assert figures.SANDWICH.applies(summary)
-    assert not figures.SANDWICH.applies(summary[summary["bound"] != "upper"])
-    figure = figures.SANDWICH.draw(summary, "nats")
+    assert SANDWICH.applies(summary)
+    assert not SANDWICH.applies(summary[summary["bound"] != "upper"])
+    figure = SANDWICH.draw(summary, "nats")
     (axis,) = figure.axes
     lines = {
         line.get_linestyle(): line.get_ydata() for line in axis.lines if line.get_marker() not in ("", "None")
@@ -327,7 +330,7 @@ def test_bounds_stand_on_either_side_of_the_truth():
     assert any(np.allclose(line.get_ydata(), [2, 4]) for line in axis.lines if line.get_color() == "black")
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert {"ba (lower bound)", "club (upper if q is exact)", "truth"} <= set(legend)
-    titles = {axis.get_title() for axis in figures.BIAS_VS_N.draw(summary, "nats").axes}
+    titles = {axis.get_title() for axis in BIAS_VS_N.draw(summary, "nats").axes}
     assert "club (upper if q is exact)" in titles
     assert "Upper bound, if q is exact: club." in tables.table(summary).notes
 
@@ -336,11 +339,11 @@ def test_estimators_that_train_nothing_are_in_every_figure():
     trained = records({"nwj": -0.5, "js": -0.1})
     untrained = [replace(row, **UNTRAINED, oracle_nats=None) for row in records({"ksg": 0.05})]
     summary = summarise(to_frame([*trained, *(replace(r, critic="joint") for r in trained), *untrained]))
-    metrics = figures.METRICS_VS_TRUE.draw(summary, "nats")
+    metrics = METRICS_VS_TRUE.draw(summary, "nats")
     assert len(metrics.axes) == 6  # a row for each critic
     assert all(len(axis.containers) == 3 for axis in metrics.axes)
     assert [axis.get_title(loc="left") for axis in metrics.axes[::3]] == ["separable", "joint"]
-    titles = [axis.get_title() for axis in figures.BIAS_VS_N.draw(summary, "nats").axes]
+    titles = [axis.get_title() for axis in BIAS_VS_N.draw(summary, "nats").axes]
     assert "ksg" in titles
     for kind in figures.figures_of(summary):
         kind.draw(summary, "bits")
@@ -350,12 +353,12 @@ def test_estimators_that_train_nothing_are_in_every_figure():
 def test_figures_have_a_line_and_bars_for_each_estimator(unit):
     frame = to_frame(records({"a": -0.5, "b": 0.4}) + records({"a": -0.5, "b": 0.4}, level=6.0))
     summary = summarise(frame)
-    metrics = figures.METRICS_VS_TRUE.draw(summary, unit)
+    metrics = METRICS_VS_TRUE.draw(summary, unit)
     assert [axis.get_ylabel() for axis in metrics.axes] == [
         f"{name} [{unit}]" for name in ("Bias", "Std. deviation", "RMSE")
     ]
     assert all(len(axis.containers) == 2 for axis in metrics.axes)
-    (axis,) = figures.ERROR_SPLIT.draw(summary, unit).axes
+    (axis,) = ERROR_SPLIT.draw(summary, unit).axes
     bars = [container for container in axis.containers if hasattr(container, "patches")]
     assert len(bars) == 4  # bound gap and critic gap of two estimators
     scale = math.log(2) if unit == "bits" else 1
@@ -371,7 +374,7 @@ def test_gaps_of_one_sign_are_stacked_and_of_two_signs_are_not():
     same = to_frame([record("a", estimate_nats=3.0, oracle_nats=3.1)])
     other = to_frame([record("a", estimate_nats=3.9, oracle_nats=4.3)])
     for frame, bottom in ((same, -0.9), (other, 0.0)):
-        (axis,) = figures.ERROR_SPLIT.draw(summarise(frame), "nats").axes
+        (axis,) = ERROR_SPLIT.draw(summarise(frame), "nats").axes
         critic = [container for container in axis.containers if hasattr(container, "patches")][1]
         assert critic.patches[0].get_y() == pytest.approx(bottom)
 
@@ -381,7 +384,7 @@ def test_bias_against_samples_draws_the_data_sets_sizes():
         record(f"{size}", protocol="samples", samples=size, estimate_nats=4 - 100 / size)
         for size in (200, 1000)
     ]
-    (axis,) = figures.BIAS_VS_SAMPLES.draw(summarise(to_frame(rows)), "nats").axes
+    (axis,) = BIAS_VS_SAMPLES.draw(summarise(to_frame(rows)), "nats").axes
     assert "Samples" in axis.get_xlabel()
     lines = [np.asarray(line.get_ydata(), dtype=float) for line in axis.lines if len(line.get_xdata()) == 2]
     assert any(np.allclose(line, [-0.5, -0.1]) for line in lines)

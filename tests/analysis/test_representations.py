@@ -12,11 +12,20 @@ from matplotlib.figure import Figure
 from records import failed, record
 from stores import by_horizon, by_noise, by_temperature, collapsed, encoded, made_up
 
-from mibench.analysis.cells import REPRESENTATION, from_interval, in_unit, summarise
+from mibench.analysis.cells import (
+    REPRESENTATION,
+    from_interval,
+    has_own_truth,
+    in_unit,
+    is_elsewhere,
+    summarise,
+)
 from mibench.analysis.comparison import compare
 from mibench.analysis.representations import representations
-from mibench.reports import comparison_tables, figures, tables
-from mibench.reports.figures import BIAS_VS_N, BIAS_VS_SAMPLES, METRICS_VS_TRUE
+from mibench.reports import comparison_tables, tables
+from mibench.reports.figures.comparison import METRICS_VS_TRUE
+from mibench.reports.figures.levels import BIAS_VS_N, BIAS_VS_SAMPLES, ESTIMATE_VS_TRUE
+from mibench.reports.figures.probe import ESTIMATE_VS_PROBE
 from mibench.reports.figures.sweep import sweeps
 from mibench.reports.output import write_comparison, write_tables
 from mibench.reports.representation_tables import table as representations_table
@@ -24,6 +33,28 @@ from mibench.store.record import from_line, to_frame
 
 INTERVALS = [(2.0, 2.3), (1.9, 2.2), (2.1, 2.3)]
 BELOW, INSIDE, ABOVE = [1.6, 1.75, 1.7], [2.0, 2.2, 2.15], [2.5, 2.4, 2.45]
+
+
+def test_a_truth_is_of_the_representation_only_where_an_encoder_stands():
+    """A task whose truth is an interval, as by Monte Carlo, has it in the table under its own name."""
+    ends = {"true_mi_nats": 2.0, "true_mi_low_nats": 1.9, "true_mi_high_nats": 2.1}
+    own = summarise(to_frame([record(seed=seed, key=str(seed), **ends) for seed in range(3)]))
+    assert has_own_truth(own).all()
+    assert not is_elsewhere(own).any()
+    shown = tables.table(own)
+    assert dict(zip(shown.titles, shown.rows[0], strict=True))["Truth"] == "1.900 to 2.100"
+    (note,) = (note for note in shown.notes if note.startswith("Truth:"))
+    assert note == (
+        "Truth: as far as it is known; True MI: its middle. Where it is an interval that holds the truth, "
+        "the bias is the distance from its nearer end, 0 inside."
+    )
+    assert own["bound_gap_nats"].isna().all()  # only known up to the interval
+    assert own["critic_gap_nats"].notna().all()
+    drawn = ESTIMATE_VS_TRUE.draw(own, "nats").axes[0]
+    assert drawn.get_xlabel() == "True MI [nats]"
+    encoded = summarise(to_frame(runs(BELOW)))
+    assert is_elsewhere(encoded).all()
+    assert ESTIMATE_VS_TRUE.draw(encoded, "nats").axes[0].get_xlabel() == "True MI of the task [nats]"
 
 
 def runs(estimates, intervals=INTERVALS, **changes):
@@ -277,7 +308,7 @@ def labels(figure):
 
 def test_bias_figure_shades_where_the_truth_lies():
     records = [*runs(BELOW, encoder_ceiling_nats=2.1), *runs(ABOVE, n=64, encoder_ceiling_nats=2.1)]
-    figure = figures.BIAS_VS_N.draw(summarise(to_frame(records)), "nats")
+    figure = BIAS_VS_N.draw(summarise(to_frame(records)), "nats")
     (axis,) = figure.axes
     (band,) = bands(axis)
     heights = band.get_paths()[0].vertices[:, 1]
@@ -295,7 +326,7 @@ def test_bias_figure_shades_where_the_truth_lies():
 def test_bias_figure_of_an_exact_truth_has_no_band():
     points = [(low, low) for low, _ in INTERVALS]
     records = [*runs(BELOW, points, oracle_nats=1.8), *runs(BELOW, points, n=64, oracle_nats=1.8)]
-    figure = figures.BIAS_VS_N.draw(summarise(to_frame(records)), "nats")
+    figure = BIAS_VS_N.draw(summarise(to_frame(records)), "nats")
     (axis,) = figure.axes
     assert not bands(axis)
     assert axis.get_ylabel() == "Bias [nats]"
@@ -304,24 +335,24 @@ def test_bias_figure_of_an_exact_truth_has_no_band():
 
 def test_a_panel_is_an_estimator_and_encoder():
     frame = to_frame([*runs(BELOW), *runs(BELOW, encoder="moco"), *runs(BELOW, estimator="nwj")])
-    titles = {axis.get_title() for axis in figures.BIAS_VS_N.draw(summarise(frame), "nats").axes}
+    titles = {axis.get_title() for axis in BIAS_VS_N.draw(summarise(frame), "nats").axes}
     assert {"infonce, simclr", "infonce, moco", "nwj, simclr"} <= titles
 
 
 def test_levels_of_different_dimensions_are_one_panel():
     frame = to_frame([*runs(BELOW), *runs(BELOW, true_mi_nats=4.605, dim_x=64, dim_y=64)])
-    assert len(figures.BIAS_VS_N.draw(summarise(frame), "nats").axes) == 1
+    assert len(BIAS_VS_N.draw(summarise(frame), "nats").axes) == 1
     frame = to_frame([*runs(BELOW), *runs(BELOW, dim_x=64, dim_y=64)])
-    assert len(figures.BIAS_VS_N.draw(summarise(frame), "nats").axes) == 2
+    assert len(BIAS_VS_N.draw(summarise(frame), "nats").axes) == 2
 
 
 def test_estimate_figure_has_a_bar_where_the_truth_lies():
-    figure = figures.ESTIMATE_VS_TRUE.draw(summarise(to_frame(runs(BELOW))), "nats")
+    figure = ESTIMATE_VS_TRUE.draw(summarise(to_frame(runs(BELOW))), "nats")
     (axis,) = figure.axes
     low, high = (np.mean(ends) for ends in zip(*INTERVALS, strict=True))
     assert any(np.allclose(x, 2.303) and np.allclose(y, [low, high]) for x, y, _ in curves(axis))
     assert "truth lies here" in labels(figure)
-    points = figures.ESTIMATE_VS_TRUE.draw(summarise(to_frame(runs(BELOW, [(1.5, 1.5)] * 3))), "nats")
+    points = ESTIMATE_VS_TRUE.draw(summarise(to_frame(runs(BELOW, [(1.5, 1.5)] * 3))), "nats")
     assert "truth" in labels(points)
 
 
@@ -444,12 +475,12 @@ def test_two_kinds_with_one_option_have_a_figure_each():
 def test_estimate_against_probe_needs_three_encoders():
     accuracies = {"random": 0.6, "simclr": 0.93, "moco": 0.932}
     records = [r for name, p in accuracies.items() for r in runs(BELOW, encoder=name, probe_accuracy=p)]
-    figure = figures.ESTIMATE_VS_PROBE.draw(summarise(to_frame(records)), "nats")
+    figure = ESTIMATE_VS_PROBE.draw(summarise(to_frame(records)), "nats")
     (axis,) = figure.axes
     assert [text.get_text() for text in axis.texts] == ["random", "simclr", "moco"]
     line = axis.containers[0].lines[0]
     assert sorted(line.get_xdata()) == pytest.approx(sorted(accuracies.values()))
-    assert not figures.ESTIMATE_VS_PROBE.applies(summarise(to_frame(records[:6])))
+    assert not ESTIMATE_VS_PROBE.applies(summarise(to_frame(records[:6])))
     places = sorted(text.get_position()[0] for text in axis.texts)
     assert min(np.diff(places)) > 0.03  # names that would meet step aside
 
@@ -483,7 +514,7 @@ def test_nothing_of_representations_is_written_without_them(tmp_path):
 
 
 def test_the_band_is_in_the_level_s_colour():
-    figure = figures.BIAS_VS_N.draw(summarise(to_frame(runs(BELOW))), "nats")
+    figure = BIAS_VS_N.draw(summarise(to_frame(runs(BELOW))), "nats")
     assert isinstance(figure, Figure)
     (axis,) = figure.axes
     (band,) = bands(axis)

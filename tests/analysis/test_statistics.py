@@ -9,7 +9,8 @@ from records import failed, record
 from scipy import stats
 
 from mibench.analysis.cells import CELL, in_unit, summarise
-from mibench.reports import figures, tables
+from mibench.reports import tables
+from mibench.reports.figures.levels import BIAS_VS_N, ESTIMATE_VS_TRUE
 from mibench.reports.figures.style import save
 from mibench.store.record import to_frame, to_json
 
@@ -128,7 +129,7 @@ def test_markdown_and_latex_have_every_row(frame):
     assert not set("±†‡–") & set(latex)
 
 
-@pytest.mark.parametrize("draw", [figures.BIAS_VS_N, figures.ESTIMATE_VS_TRUE])
+@pytest.mark.parametrize("draw", [BIAS_VS_N, ESTIMATE_VS_TRUE])
 @pytest.mark.parametrize("unit", ["nats", "bits"])
 def test_figures_say_what_failed_and_where_the_ceiling_is(frame, draw, unit, tmp_path):
     figure = draw.draw(summarise(frame), unit)
@@ -155,7 +156,7 @@ def test_bias_figure_draws_estimate_oracle_and_log_n_minus_mi():
         )
         for n in (16, 64)
     ]
-    (axis,) = figures.BIAS_VS_N.draw(summarise(to_frame(records)), "nats").axes
+    (axis,) = BIAS_VS_N.draw(summarise(to_frame(records)), "nats").axes
     lines = [np.asarray(line.get_ydata(), dtype=float) for line in axis.lines if len(line.get_xdata()) == 2]
     logs = np.log([16, 64]) - 4
     for offset in (0, -1.2, -1.5):
@@ -165,8 +166,8 @@ def test_bias_figure_draws_estimate_oracle_and_log_n_minus_mi():
 def test_a_single_point_still_shows_oracle_and_ceiling():
     summary = summarise(to_frame([record("a")]))
     (bias,), (estimate,) = (
-        figures.BIAS_VS_N.draw(summary, "nats").axes,
-        figures.ESTIMATE_VS_TRUE.draw(summary, "nats").axes,
+        BIAS_VS_N.draw(summary, "nats").axes,
+        ESTIMATE_VS_TRUE.draw(summary, "nats").axes,
     )
     for axis in (bias, estimate):
         styles = {line.get_linestyle(): line for line in axis.lines}
@@ -176,13 +177,13 @@ def test_a_single_point_still_shows_oracle_and_ceiling():
 
 def test_ceilings_that_are_not_log_n_are_labelled_as_such():
     summary = summarise(to_frame([record("a", ceiling_nats=math.log(2 * 64 - 1))]))
-    (axis,) = figures.ESTIMATE_VS_TRUE.draw(summary, "nats").axes
+    (axis,) = ESTIMATE_VS_TRUE.draw(summary, "nats").axes
     assert [text.get_text() for text in axis.texts] == ["ceiling, n = 64"]
 
 
 def test_cells_without_a_result_do_not_stretch_the_axes():
     frame = to_frame([record("a"), failed("b", true_mi_nats=1e9)])
-    (axis,) = figures.ESTIMATE_VS_TRUE.draw(summarise(frame), "nats").axes
+    (axis,) = ESTIMATE_VS_TRUE.draw(summarise(frame), "nats").axes
     assert axis.get_xlim()[1] < 10
 
 

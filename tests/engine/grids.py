@@ -5,7 +5,8 @@ import itertools
 import torch
 
 from mibench import estimators, models, tasks
-from mibench.engine.backends import Local, execute
+from mibench.engine.backends.base import execute
+from mibench.engine.backends.local import Local
 from mibench.engine.jobs import PackJob
 from mibench.engine.plan import Pack, packs
 from mibench.engine.protocols import registry as protocols
@@ -64,7 +65,7 @@ def jobs(specs_, budget=LARGE):
     return [PackJob(pack.trainings, pack.source) for pack in packs(specs_, budget)]
 
 
-def outcomes(specs_, budget=LARGE, backend=None):
+def outcomes(specs_, budget=LARGE, backend=None, device=CPU):
     """Return how each run ends."""
-    done = execute(jobs(specs_, budget), backend or Local(CPU))
+    done = execute(jobs(specs_, budget), backend or Local(), device)
     return {outcome.spec: outcome for part in done for outcome in part}

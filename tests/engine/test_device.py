@@ -12,7 +12,6 @@ from grids import outcomes, pack_of, specs
 import mibench
 from mibench.engine import device
 from mibench.engine import fit as fitting
-from mibench.engine.backends import Local
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 
@@ -100,7 +99,7 @@ def test_captured_step_is_the_eager_one(name, model, monkeypatch):
 def test_cuda_and_cpu_agree(name):
     together = specs(name, seeds=range(4))
     estimates = [
-        [one.readout.estimate for one in outcomes(together, 2**30, Local(torch.device(kind))).values()]
+        [one.readout.estimate for one in outcomes(together, 2**30, device=torch.device(kind)).values()]
         for kind in ("cpu", "cuda")
     ]
     assert estimates[0] == pytest.approx(estimates[1], abs=1e-4)

@@ -9,7 +9,7 @@ from plugins import BrokenObjective, BrokenReading
 
 import mibench
 from mibench import estimators, models
-from mibench.engine.backends import Local
+from mibench.engine.backends.local import Local
 from mibench.engine.data import chunks, training_chunks
 from mibench.engine.fit import fit, initial_parameters, learning_rate
 from mibench.engine.plan import packs, training_key
@@ -40,12 +40,12 @@ class Failing:
         self.error_of = error_of
         self.started = []
 
-    def run(self, jobs, report):
+    def run(self, jobs, device, report):
         for job in jobs:
             self.started.append(len(job.trainings))
             error = self.error_of(job)
             if error is None:
-                yield from Local(CPU).run([job], report)
+                yield from Local().run([job], device, report)
             else:
                 yield job, error
 
@@ -201,13 +201,13 @@ def test_a_broken_estimator_is_tried_alone_once_and_its_traceback_is_in_the_log(
     register(estimators.registry, kind)
     together = specs(kind.name, mis=(2.0,), ns=(16,), seeds=range(32), steps=2)
     backend = Failing(lambda job: None)
-    with caplog.at_level(logging.ERROR, logger="mibench.engine.backends"):
+    with caplog.at_level(logging.ERROR, logger="mibench.engine.backends.base"):
         done = outcomes(together, backend=backend)
     assert backend.started == [32] + 32 * [1]
     assert {(one.status, one.message) for one in done.values()} == {
         ("failed", "RuntimeError: a mistake in a plug-in")
     }
-    logged = [record for record in caplog.records if record.name == "mibench.engine.backends"]
+    logged = [record for record in caplog.records if record.name == "mibench.engine.backends.base"]
     assert len(logged) == 32
     assert logged[0].getMessage() == f"{kind.name} on gaussian failed."
     assert all(record.exc_info is not None for record in logged)

@@ -1,7 +1,8 @@
 """Protocols: how data are seen in training, and where the estimate comes from.
 
-`samples[size=10000]` is a name with options, as estimators and tasks have. Other packages add theirs through
-the entry-point group `mibench.protocols`.
+`samples[size=10000]` is a name with options, as estimators and tasks have. A protocol is a dataclass in a
+file of this folder that derives from `Protocol` (`base.py`); `stream.py` is a good example. Other packages
+add theirs through the entry-point group `mibench.protocols`.
 """
 
 from __future__ import annotations

@@ -27,6 +27,12 @@ class Protocol(ABC):
         schedule: the learning-rate schedule that is used where the user names none.
         only_trained: estimators that train nothing have no place in it.
         reads_other_n: a model that was trained at one n can be read at another.
+        sized: it has an option `size`, the pairs of a data set, that --samples sets.
+        climbs: it has an option `levels`, true MIs such as 2/4/6, that --mi sets.
+        methods: what it does, as a sentence or more for the methods text of a report: a Jinja template. It
+            has the stored options by their names; `cite(reference)`; lists of the numbers of batches that
+            runs read, `batches`, and of the steps of their best models, `best_steps`; and `constant`, the
+            number of runs in which no model was better than a constant one.
     """
 
     name: ClassVar[str]
@@ -35,6 +41,9 @@ class Protocol(ABC):
     schedule: ClassVar[str] = "constant"
     only_trained: ClassVar[bool] = False
     reads_other_n: ClassVar[bool] = False
+    sized: ClassVar[bool] = False
+    climbs: ClassVar[bool] = False
+    methods: ClassVar[str] = ""
 
     @property
     @abstractmethod

@@ -50,6 +50,17 @@ class Samples(Protocol):
 
     name = "samples"
     reference: ClassVar[str] = "this package"
+    sized: ClassVar[bool] = True
+    methods: ClassVar[str] = """
+The pairs of a data set were split into {{ "{:.0%}".format(train) }} for training,
+{{ "{:.0%}".format(validation) }} for early stopping and
+{{ "{:.0%}".format(1 - train - validation) }} for the estimate; the model with the best objective on the
+second part{{ " (step %s)" | format(best_steps | spread) if best_steps }} was read on the third, which was
+unseen.
+{% if constant %}
+In {{ counted(constant, "run") }} no critic was better there than a constant one, which reads 0.
+{% endif %}
+"""
 
     def __post_init__(self) -> None:
         check_sizes(self.name, size=self.size, every=self.every, patience=self.patience)

@@ -50,6 +50,13 @@ class Staircase(Protocol):
     name = "staircase"
     reference: ClassVar[str] = "Poole et al. 2019, arXiv 1905.06922; Song, Ermon 2020, arXiv 1910.06222"
     only_trained: ClassVar[bool] = True
+    climbs: ClassVar[bool] = True
+    methods: ClassVar[str] = """
+On the staircase{{ cite(reference) }} the true MI climbs while one model goes on training, each level for an
+equal share of the steps; the estimate at a level is the mean over its last {{ "{:.0%}".format(tail) }} of the
+estimator's values on the training batches, taken before each step and smoothed by an exponentially weighted
+average of span {{ span | setting }}. The oracle there is the plain mean over the same batches.
+"""
 
     def __post_init__(self) -> None:
         levels = [real_number(level, "a level of 'staircase'") for level in self.levels.split("/")]

@@ -26,6 +26,14 @@ class Stream(Protocol):
     reference: ClassVar[str] = "this package"
     schedule: ClassVar[str] = "one-cycle"
     reads_other_n: ClassVar[bool] = True
+    methods: ClassVar[str] = """
+Every batch was fresh. After training, each estimator was read on batches of n that no model was trained on
+{%- if most_rows -%}
+, until its standard error was {{ target_se_nats }} nats or
+{{ "{:,}".format(most_rows) }} pairs had been read
+{%- endif %}
+{{ " (%s batches)" | format(batches | spread) if batches }}.
+"""
 
     @property
     def steps(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -155,7 +156,10 @@ METRICS_VS_TRUE = FigureKind(
         + (f" {INSIDE_NOTE} {RMSE_NOTE}" if has_interval(summary) else "")
     ),
     draw=_draw_metrics,
+    places={"run": 60},
 )
+
+METRICS_OF_COMPARISON = replace(METRICS_VS_TRUE, applies=lambda summary: True, places={"compare": 10})
 
 
 def _split_caption(summary: pd.DataFrame) -> str:
@@ -172,4 +176,5 @@ ERROR_SPLIT = FigureKind(
     applies=lambda summary: bool(_has_split(summary).any()),
     caption=_split_caption,
     draw=_draw_splits,
+    places={"run": 40, "compare": 20},
 )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import pandas as pd
 from matplotlib.figure import Figure
+
+LAST = 100
 
 
 @dataclass(frozen=True)
@@ -18,9 +20,12 @@ class FigureKind:
         applies: whether a summary has enough for it.
         caption: what it shows, line style by line style.
         draw: the figure, in "nats" or "bits".
+        places: its place among the figures of each command that draws it, `run` (whose figures a report has
+            too) or `compare`.
     """
 
     name: str
     applies: Callable[[pd.DataFrame], bool]
     caption: Callable[[pd.DataFrame], str]
     draw: Callable[[pd.DataFrame, str], Figure]
+    places: Mapping[str, int] = field(default_factory=lambda: {"run": LAST})

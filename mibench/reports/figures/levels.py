@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from mibench.analysis.cells import CELL, has_interval, is_elsewhere, shown_in
+from mibench.analysis.cells import CELL, has_interval, has_own_truth, is_elsewhere, shown_in
 from mibench.reports.figures import style
 from mibench.reports.figures.kind import FigureKind
 from mibench.reports.tables import is_varying
@@ -130,8 +130,8 @@ def _name_ceilings(axis: Axes, ceilings: Mapping[float, str], words: str) -> Non
 
 
 def _draw_truths(axis: Axes, shown: pd.DataFrame) -> None:
-    """Draw at each level of the task where the truth of the representation lies: a bar, or a mark."""
-    ends = shown[is_elsewhere(shown)].groupby("true_mi")[["true_mi_low", "true_mi_high"]].mean()
+    """Draw at each level of the task where another truth lies: a bar, or a mark."""
+    ends = shown[has_own_truth(shown)].groupby("true_mi")[["true_mi_low", "true_mi_high"]].mean()
     for level, low, high in ends.itertuples():
         if low < high:
             axis.plot([level, level], [low, high], **style.BAND_LINE | {"linewidth": 18}, zorder=0)
@@ -205,6 +205,7 @@ BIAS_VS_N = FigureKind(
         f" {_BAND} Dash-dotted: the ceiling of the encoder's own estimate.",
     ),
     draw=lambda summary, unit: _panels(summary, unit, _draw_bias, "true_mi"),
+    places={"run": 10},
 )
 
 BIAS_VS_SAMPLES = FigureKind(
@@ -220,6 +221,7 @@ BIAS_VS_SAMPLES = FigureKind(
         "true_mi",
         across="samples",
     ),
+    places={"run": 50},
 )
 
 ESTIMATE_VS_TRUE = FigureKind(
@@ -227,7 +229,8 @@ ESTIMATE_VS_TRUE = FigureKind(
     applies=lambda summary: True,
     caption=_with_band(
         f"Estimate against true MI, one line per n. {_LINES}Dotted: the ceiling. Grey: estimate = truth.",
-        " The bar at a level is where the truth of the representation lies.",
+        " The bar at a level is where the truth lies.",
     ),
     draw=lambda summary, unit: _panels(summary, unit, _draw_estimate, "n"),
+    places={"run": 20},
 )

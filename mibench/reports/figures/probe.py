@@ -91,4 +91,5 @@ ESTIMATE_VS_PROBE = FigureKind(
         "interval against the accuracy of a linear probe on the representation."
     ),
     draw=_draw,
+    places={"run": 70},
 )

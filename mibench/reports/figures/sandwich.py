@@ -57,4 +57,5 @@ SANDWICH = FigureKind(
         "seeds with their 95% interval."
     ),
     draw=_draw,
+    places={"run": 30, "compare": 30},
 )

@@ -10,7 +10,8 @@ from mibench.reports.page.citations import Reference
 from mibench.reports.tables import Table
 
 About = Mapping[tuple[str, str], Mapping[str, Any]]
-"""By kind and registered name: the summary, formula, ceiling, bias, reference and bibtex of a class."""
+"""By kind and registered name: the summary, formula, ceiling, bias, reference and bibtex of a class, and the
+`methods` of a protocol."""
 
 
 @dataclass(frozen=True)

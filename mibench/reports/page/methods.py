@@ -34,6 +34,7 @@ def methods(
     """
     made = environment()
     made.filters |= {
+        "filled": lambda protocol: made.from_string(protocol["methods"]).render(protocol),
         "listed": listed,
         "named": partial(_named, citations),
         "numbers": numbers,
@@ -171,14 +172,13 @@ def _training(records: pd.DataFrame, about: About) -> dict[str, Any]:
     ]
     alike = [column for column in ("precision", "protocol") if trained[column].nunique() == 1]
     counts = records.groupby(CELL, dropna=False)["seed"].nunique()
-    protocols = [_protocol(group, about) for _, group in records.groupby("protocol", sort=False)]
     return {
         "trainings": {"alike": alike, "each": each},
         "seeds_least": counts.min(),
         "seeds_most": counts.max(),
         "seeds_used": list(records["seed"]),
         "shared": _shared(trained),
-        "protocols": [one for place, one in enumerate(protocols) if one not in protocols[:place]],
+        "protocols": [_protocol(group, about) for _, group in records.groupby("protocol", sort=False)],
     }
 
 
@@ -191,23 +191,19 @@ def _shared(trained: pd.DataFrame) -> list[tuple[tuple[str, ...], str]]:
 
 
 def _protocol(group: pd.DataFrame, about: About) -> dict[str, Any]:
-    """Return a protocol with its options, and how many batches were read and steps taken under it."""
+    """Return what a protocol says of its methods, with what can be filled in: its options, and counts."""
     choice, steps = group["choices"].iloc[0]["protocol"], group["best_step"].dropna()
+    known = about.get(("protocol", choice["name"]), {})
+    # Of a version with other options nothing is said.
+    is_as_stored = {option["name"] for option in known.get("options", ())} <= choice["options"].keys()
     return {
-        **{name: _number(choice["options"].get(name)) for name in _OF_PROTOCOLS},
-        "name": choice["name"],
-        "reference": str(about.get(("protocol", choice["name"]), {}).get("reference", "")),
+        **choice["options"],
+        "methods": str(known.get("methods", "")) if is_as_stored else "",
+        "reference": str(known.get("reference", "")),
         "batches": list(group["batches"].dropna()),
         "best_steps": list(steps[steps > 0]),
         "constant": int((steps == 0).sum()),
     }
-
-
-_OF_PROTOCOLS = ("span", "tail", "train", "validation")
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else math.nan
 
 
 def _failures(records: pd.DataFrame) -> list[str]:
