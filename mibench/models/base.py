@@ -26,20 +26,21 @@ class Model(ABC):
         name: what users type.
         version: raised when the function behind the name changes, so that old results are not reused.
         kind: what the functions compute: `critic`, `conditional` or `denoiser`.
+        instead_for_tokens: what to give in place of a model that takes real numbers, where data are tokens.
         conformance_exceptions: properties of `mibench.testing` that do not hold, each with the reason.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     kind: ClassVar[str]
+    instead_for_tokens: ClassVar[str] = "Give an estimator with a critic, such as nce or infonce."
     conformance_exceptions: ClassVar[Mapping[str, str]] = {}
 
     def check(self, dims: Dims) -> None:
         """Raise a UsageError where the model cannot be given data of these dimensions."""
         if dims.vocabulary is not None:
             raise UsageError(
-                f"Model {self.name!r} takes real numbers, and this task has tokens.",
-                "Give --critic embedding, or leave --critic out.",
+                f"Model {self.name!r} takes real numbers, and this task has tokens.", self.instead_for_tokens
             )
 
     @abstractmethod
@@ -51,6 +52,7 @@ class Critic(Model):
     """A function f(x, y) of every pair."""
 
     kind: ClassVar[str] = "critic"
+    instead_for_tokens: ClassVar[str] = "Give --critic embedding, or leave --critic out."
 
     @abstractmethod
     def scores(self, parameters: Tensors, x: Tensor, y: Tensor) -> Tensor:
