@@ -283,6 +283,17 @@ def test_an_encoder_is_in_an_identity_only_where_there_is_one(text, tmp_path):
     assert "encoder linear: batch missing in the baseline, 256 here" in against(path).stderr
 
 
+def test_ba_is_refused_where_only_the_dimensions_of_a_representation_are_known(tmp_path):
+    path = tmp_path / "baseline.json"
+    words = ["-t", "linear-encoder", "--encoder", "linear[steps=3,dim=2,batch=8]", "-e", "doe"]
+    small = ["-n", "8", "--steps", "3", "--seeds", "2", "-q", "--device", "cpu"]
+    assert call("--save", path, *words, *small).exit_code == 0
+    path.write_text(path.read_text().replace('"name": "doe"', '"name": "ba"'))
+    done = against(path)
+    assert done.exit_code == 2
+    assert "cannot be run here. Estimator 'ba' needs the differential entropy of Y" in done.stderr
+
+
 BAD = [
     (["--baseline", "none.json"], "Unknown baseline", "--save"),
     (["--baseline", "referense"], "Unknown baseline 'referense'", "Did you mean 'reference'?"),

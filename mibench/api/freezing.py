@@ -8,10 +8,10 @@ from typing import Any
 
 from mibench import encoders, estimators, models, tasks
 from mibench.api import fingerprint
+from mibench.api.expand import views_of
 from mibench.api.plan import Plan, on_device, plan_grid
 from mibench.api.registries import REGISTRIES
 from mibench.engine.protocols import registry as protocols
-from mibench.engine.sources import pair_of
 from mibench.errors import UsageError
 from mibench.grid import SETTINGS, Grid, defaults, one_of, read, values_of
 from mibench.options import real_number, whole_number
@@ -149,8 +149,8 @@ def _spec(identity: Mapping[str, Any], name: str, paths: Mapping[str | None, str
             seed=0,
             fit=_fit(identity) if "critic" in identity else None,
         )
-        pair = pair_of(spec.task) if spec.encoder is None else None
-        estimators.registry.make(spec.estimator).check(spec.n, pair)
+        (view,) = views_of([spec.task], [spec.encoder])
+        estimators.registry.make(spec.estimator).check(spec.n, view.pair)
         if spec.fit is not None:
             protocols.make(spec.protocol).check(spec.n, spec.fit.steps)
     except UsageError as error:

@@ -32,6 +32,7 @@ class Model(ABC):
             the folder with its plural, such as `critics`, and `mibench list` has them under that.
         default: the model of the kind that is used where nobody names one.
         small: one that objectives of the kind are tested with.
+        instead_for_tokens: what to give in place of a model that takes real numbers, where data are tokens.
         conformance_exceptions: properties of `mibench.testing` that do not hold, each with the reason.
 
     An abstract subclass declares a kind: its `kind`, `default` and `small`, and for `mibench.testing` what
@@ -43,14 +44,14 @@ class Model(ABC):
     kind: ClassVar[str]
     default: ClassVar[str]
     small: ClassVar[str]
+    instead_for_tokens: ClassVar[str] = "Give an estimator with a critic, such as nce or infonce."
     conformance_exceptions: ClassVar[Mapping[str, str]] = {}
 
     def check(self, dims: Dims) -> None:
         """Raise a UsageError where the model cannot be given data of these dimensions."""
         if dims.vocabulary is not None:
             raise UsageError(
-                f"Model {self.name!r} takes real numbers, and this task has tokens.",
-                "Give --critic embedding, or leave --critic out.",
+                f"Model {self.name!r} takes real numbers, and this task has tokens.", self.instead_for_tokens
             )
 
     @abstractmethod
@@ -76,6 +77,7 @@ class Critic(Model):
     kind: ClassVar[str] = "critic"
     default: ClassVar[str] = "separable"
     small: ClassVar[str] = "separable[hidden=16]"
+    instead_for_tokens: ClassVar[str] = "Give --critic embedding, or leave --critic out."
 
     @abstractmethod
     def scores(self, parameters: Tensors, x: Tensor, y: Tensor) -> Tensor:

@@ -224,3 +224,12 @@ def test_the_likelihood_is_of_the_joint_pairs_alone(gaussian_mlp):
     assert torch.allclose(value, expected + model.log_marginal(parameters, y).mean(-1))
     assert outputs is None
     assert torch.allclose(Likelihood().criterion(Likelihood().outputs(model, parameters, Batch(x, y))), value)
+
+
+def test_without_a_pair_only_what_holds_for_every_pair_is_checked():
+    for name in estimators.registry.entries:
+        estimators.get(name).check(64)
+    pair = tasks.get("digits").pair()
+    assert pair.entropy_y is None
+    with pytest.raises(mibench.UsageError, match="entropy"):
+        estimators.get("ba").check(64, pair)

@@ -104,6 +104,16 @@ def test_embeddings_and_words_belong_together():
     assert {spec.fit.model.label for spec in planned.specs} == {"embedding[vocabulary=2000]"}
 
 
+@pytest.mark.parametrize("name", ["mmg", "doe"])
+def test_estimators_without_a_model_for_tokens_are_not_advised_to_take_one(name):
+    with pytest.raises(mibench.UsageError, match="takes real numbers") as refused:
+        mibench.plan(name, "bigram", device="cpu")
+    assert refused.value.how == "Give an estimator with a critic, such as nce or infonce."
+    with pytest.raises(mibench.UsageError, match="takes real numbers") as refused:
+        mibench.plan("nce", "bigram", critic="joint", device="cpu")
+    assert refused.value.how == "Give --critic embedding, or leave --critic out."
+
+
 @pytest.mark.slow
 def test_error_of_nce_falls_as_k_grows():
     frame = mibench.run("nce[k=1|4|16|64]", "bigram", n=128, seeds=3, device="cpu")

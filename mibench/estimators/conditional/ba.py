@@ -62,7 +62,7 @@ class BA(FromDensity):
 
     def check(self, n: int, pair: Pair | None = None) -> None:
         """Raise a UsageError where h(Y) is not known; that of a representation is not."""
-        if pair is None or pair.entropy_y is None:
+        if pair is not None and pair.entropy_y is None:
             raise UsageError(
                 "Estimator 'ba' needs the differential entropy of Y, which is not known here.",
                 "Give a task with continuous y and known entropy, such as gaussian, or another estimator, "
