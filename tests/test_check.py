@@ -307,6 +307,22 @@ def test_junit(saved, tmp_path, monkeypatch):
     assert "changed by +0.050" in nwj.find("failure").get("message")
 
 
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (["-e", "infonce"], "estimator is ba, cca,"),
+        (["--mi", "1"], "mi is 0.5, 1.5, 6, none in it, 1 here"),
+        (["-n", "64"], "n is 4, 64, 8 in it, 64 here"),
+        (["-e", "infonse"], "Unknown estimator 'infonse'"),
+    ],
+    ids=str,
+)
+def test_a_baseline_of_several_grids_says_what_is_another(words, what):
+    done = call("-q", "--device", "cpu", *words)
+    assert done.exit_code == 2
+    assert what in done.stderr
+
+
 def test_too_few_seeds_are_said_when_they_are_saved_and_when_they_are_compared(tmp_path, monkeypatch):
     path = tmp_path / "few.json"
     done = call("--save", path, *TINY[:-5], "--seeds", "3", *TINY[-3:])
@@ -588,3 +604,17 @@ def test_the_reference_has_only_this_packages_estimators_and_is_of_the_default_g
     default = freezing.plan_to_freeze({"device": "cpu"}).specs
     assert set(planned.specs) == {spec for spec in default if spec.estimator.name in frozen_names}
     assert not any(cell.failures for cell in frozen.cells)
+
+
+def test_without_a_grid_all_grids_of_the_reference_are_frozen():
+    specs = freezing.plan_to_freeze({"device": "cpu", "seeds": "2"}).specs
+    assert {spec.seed for spec in specs} == {0, 1}
+    assert len(set(specs)) == len(specs)
+    assert {spec.task.name for spec in specs} == {
+        *("gaussian", "cubic", "bigram", "digits", "linear-encoder", "cpc")
+    }
+    assert {4, 8} < {spec.n for spec in specs}
+    assert max(dict(spec.task.options).get("mi") or 0 for spec in specs if spec.task.name == "gaussian") >= 6
+    assert {"nce[k=1]", "smile[tau=1]"} < {spec.estimator.label for spec in specs}
+    alone = freezing.plan_to_freeze({"device": "cpu", "seeds": "2", "estimator": "infonce"}).specs
+    assert len(alone) == 2 * 2

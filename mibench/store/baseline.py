@@ -27,8 +27,8 @@ KNOWN = (
     "oracle_nats",
     "batches",
 )
-"""Fields of a record that are frozen beside its estimate since schema 2. No critic changes them, but for
-`batches`: on how many the estimate and the value at the exact ratio were read."""
+"""Fields of a record that are frozen beside its estimate since schema 2. None depends on the trained critic,
+but for `batches`, the number on which both the estimate and the value at the exact ratio were read."""
 
 SHIPPED = Path(__file__).parents[1] / "baselines"
 REFERENCE = "reference"
