@@ -25,7 +25,7 @@ class MibenchCheck(Protocol):
         self,
         baseline: Path | str = "reference",
         *,
-        tolerance: float = 0.02,
+        tolerance: float | None = None,
         alpha: float = 0.01,
         data: Path | str | Sequence[Path | str] = (),
         device: str = "auto",
@@ -40,7 +40,7 @@ def mibench_check() -> MibenchCheck:
     def checked(
         baseline: Path | str = "reference",
         *,
-        tolerance: float = 0.02,
+        tolerance: float | None = None,
         alpha: float = 0.01,
         data: Path | str | Sequence[Path | str] = (),
         device: str = "auto",

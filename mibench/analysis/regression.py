@@ -3,6 +3,9 @@
 The runs of a key have the same data and initial weights, then and now, so the differences are paired. A cell
 has changed where its mean difference is larger than a tolerance *and* more than chance: a sign-flip test over
 seeds, Holm over all cells.
+
+What does not come from training is compared number by number: the truth, the ceiling, and what is read at the
+exact density ratio.
 """
 
 from __future__ import annotations
@@ -19,6 +22,14 @@ from mibench.analysis.significance import detectable, holm, seeds_words, sign_fl
 Numbers = NDArray[np.float64]
 
 TOLERANCE_NATS = 0.02
+"""Changes of an estimate up to this much are ignored on another machine or with other versions."""
+
+TOLERANCE_HERE_NATS = 0.001
+"""The same where machine and versions are those of the baseline, and only the sources may have changed."""
+
+KNOWN_NATS = 1e-6
+"""Changes up to this much are ignored in numbers that no training makes: they are computed in float64."""
+
 ALPHA = 0.01
 
 CEILING_SLACK_NATS = 1e-6
@@ -30,8 +41,15 @@ CHANGED = "changed"
 ABOVE_CEILING = "above its ceiling"
 NEWLY_FAILING = "newly failing"
 NOT_DETERMINISTIC = "not deterministic"
+TRUTH_CHANGED = "truth changed"
+CEILING_CHANGED = "ceiling changed"
+EXACT_CHANGED = "value at the exact ratio changed"
+DEFAULT_CHANGED = "default changed"
 
-FAILING = (NEWLY_FAILING, ABOVE_CEILING, CHANGED, NOT_DETERMINISTIC)
+FAILING = (
+    *(NEWLY_FAILING, TRUTH_CHANGED, CEILING_CHANGED, ABOVE_CEILING),
+    *(CHANGED, EXACT_CHANGED, DEFAULT_CHANGED, NOT_DETERMINISTIC),
+)
 """What fails a check, the most severe first."""
 
 
@@ -44,6 +62,10 @@ class Cell:
         settings: what it is, by the names of `mibench.analysis.cells.CELL`.
         failures: why new runs failed, by seed.
         ceiling_nats: the largest value that the estimator can return.
+        names: what the baseline calls the things of which `settings` has the names that they have now.
+        known_before, known_now: the fields in `mibench.store.baseline.KNOWN`, one value per seed; those that
+            the baseline does not have are not compared.
+        known_tolerance: changes of them up to this many nats, on average over the runs, are ignored.
     """
 
     label: str
@@ -53,12 +75,39 @@ class Cell:
     now: Sequence[float | None]
     failures: Mapping[int, str]
     ceiling_nats: float | None
+    names: Mapping[str, str | None]
+    known_before: Mapping[str, Sequence[float | None]]
+    known_now: Mapping[str, Sequence[float | None]]
+    known_tolerance: float = KNOWN_NATS
 
     @property
     def pairs(self) -> Numbers:
         """The estimates of the seeds that finished both times, then and now: (2, seeds)."""
-        finished = [pair for pair in zip(self.before, self.now, strict=True) if None not in pair]
+        finished = [(self.before[place], self.now[place]) for place in self.finished]
         return np.array(finished, dtype=float).reshape(-1, 2).T
+
+    @property
+    def finished(self) -> list[int]:
+        """The places of the seeds that finished both times."""
+        both = zip(self.before, self.now, strict=True)
+        return [place for place, pair in enumerate(both) if None not in pair]
+
+    @property
+    def read_alike(self) -> list[int]:
+        """The places of the seeds that finished both times and were read on equally many batches.
+
+        How many are read depends on the trained critic, and what is read at the exact ratio on the batches.
+        """
+        if "batches" not in self.known_before:
+            return []
+        before, now = self.known_before["batches"], self.known_now["batches"]
+        return [place for place in self.finished if before[place] == now[place]]
+
+    @property
+    def read_elsewhere(self) -> bool:
+        """Whether what is read at the exact ratio cannot be compared: no run was read on as many batches."""
+        is_known = any(value is not None for value in self.known_before.get("oracle_nats", ()))
+        return is_known and bool(self.finished) and not self.read_alike
 
 
 @dataclass(frozen=True)
@@ -126,8 +175,14 @@ def _verdict(
     least = _least_found(differences, tolerance, level)
     found = {
         NEWLY_FAILING: _newly_failing(cell),
+        TRUTH_CHANGED: _other(cell, "truth", ("true_mi_low_nats", "true_mi_high_nats"), cell.finished),
+        CEILING_CHANGED: _other(cell, "ceiling", ("ceiling_nats",), cell.finished),
         ABOVE_CEILING: _above_ceiling(cell),
         CHANGED: "",
+        EXACT_CHANGED: _other(
+            cell, "value at the exact ratio", ("exact_nats", "oracle_nats"), cell.read_alike
+        ),
+        DEFAULT_CHANGED: _default_changed(cell),
         NOT_DETERMINISTIC: _not_deterministic(cell) if exact else "",
         CANNOT_DETECT: _cannot_detect(len(differences), least, tolerance, level),
     }
@@ -161,6 +216,37 @@ def _least_found(differences: Numbers, tolerance: float, level: float) -> float:
     # In the direction of the change: then one above this is significant.
     direction = math.copysign(1.0, _mean(differences))
     return max(tolerance, detectable(direction * differences, level))
+
+
+def _other(cell: Cell, what: str, names: Sequence[str], places: Sequence[int]) -> str:
+    """Say what a known number was and is, on average over the runs at some places, where it has changed."""
+    for name in names:
+        if name not in cell.known_before:
+            continue
+        before, now = (
+            np.array([known[name][place] for place in places], dtype=float)
+            for known in (cell.known_before, cell.known_now)
+        )
+        changes = np.abs(now - before)
+        appeared = np.isnan(before) != np.isnan(now)
+        if appeared.any() or _mean(changes[~np.isnan(changes)]) > cell.known_tolerance:
+            return f"the {what} changed: {_in_words(before)} in the baseline, {_in_words(now)} now"
+    return ""
+
+
+def _in_words(values: Numbers) -> str:
+    known = values[~np.isnan(values)]
+    return f"{known.mean():.6f} nats" if len(known) else "none"
+
+
+def _default_changed(cell: Cell) -> str:
+    """Say what has another name: names show the options that are not the default."""
+    renamed = [
+        f"{was} is {cell.settings[kind]} now"
+        for kind, was in cell.names.items()
+        if cell.settings[kind] != was
+    ]
+    return f"a default changed: {', '.join(renamed)}" if renamed else ""
 
 
 def _newly_failing(cell: Cell) -> str:
@@ -199,5 +285,7 @@ def _cannot_detect(seeds: int, least: float, tolerance: float, level: float) -> 
         return ""
     if math.isinf(least):
         return f"cannot detect any change with {seeds} paired seeds: {seeds_words(1, level)}"
-    enough = math.ceil(seeds * (least / tolerance) ** 2)
-    return f"cannot detect less than {least:.3f} nats; about {enough} seeds would suffice"
+    found = f"cannot detect less than {least:.3f} nats"
+    if tolerance == 0:
+        return found
+    return f"{found}; about {math.ceil(seeds * (least / tolerance) ** 2)} seeds would suffice"

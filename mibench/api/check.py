@@ -13,10 +13,19 @@ import torch
 
 from mibench.analysis import regression
 from mibench.analysis.cells import CELL
-from mibench.analysis.regression import ALPHA, CANNOT_DETECT, TOLERANCE_NATS, Cell, Verdict
+from mibench.analysis.regression import (
+    ALPHA,
+    CANNOT_DETECT,
+    KNOWN_NATS,
+    TOLERANCE_HERE_NATS,
+    TOLERANCE_NATS,
+    Cell,
+    Verdict,
+)
 from mibench.analysis.significance import seeds_needed
 from mibench.api.compare import check_alpha
-from mibench.api.freezing import agree, cells_of, failures_of, made_with, plan_of, unlike
+from mibench.api.fingerprint import TESTED
+from mibench.api.freezing import agree, cells_of, failures_of, known_of, made_with, plan_of, unlike
 from mibench.api.observer import SILENT, Observer
 from mibench.api.run import execute
 from mibench.errors import UsageError
@@ -25,7 +34,7 @@ from mibench.reports import regression_reports as reports
 from mibench.reports.tables import TITLES, Table, setting
 from mibench.store import baseline as baselines
 from mibench.store.baseline import REFERENCE, Baseline
-from mibench.store.record import Record
+from mibench.store.record import NO_ENCODER, Record
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,7 @@ class Check:
         alpha: the probability of a false alarm.
         differs: what is not as it was when the baseline was made; where nothing is, every number must be the
             same.
+        same_machine: whether machine and versions are the same, whatever the package's sources.
     """
 
     baseline: str
@@ -46,6 +56,7 @@ class Check:
     tolerance: float
     alpha: float
     differs: Sequence[str]
+    same_machine: bool
 
     @property
     def failing(self) -> list[Verdict]:
@@ -72,27 +83,38 @@ class Check:
             return f"No cell fails; {blind} of {count} cannot detect a change as small as the tolerance."
         return f"All {count} cells are fine."
 
+    @property
+    def not_compared(self) -> list[str]:
+        """What could not be compared with the baseline, in words."""
+        cells = [verdict.cell for verdict in self.verdicts]
+        if not any(cell.known_before for cell in cells):
+            return ["defaults, truth, ceiling and value at the exact ratio: a baseline of schema 1 has none"]
+        others = [cell.label for cell in cells if cell.read_elsewhere]
+        return [f"value at the exact ratio, read on other batches: {'; '.join(others)}"] if others else []
+
     def table(self) -> Table:
         """Return the verdicts as a table."""
         return reports.table(self.verdicts, self._notes())
 
     def _notes(self) -> list[str]:
-        same = (
-            f"Not as it was when the baseline was made: {'; '.join(self.differs)}. Numbers may differ."
-            if self.differs
-            else "Machine, versions and sources are those of the baseline: every number must be the same."
-        )
         return [
             "In nats. Change: mean difference on the same data, seed by seed, ± its standard error.",
             f"It fails a cell above {self.tolerance:g} nats with p (sign-flip, Holm) at most {self.alpha:g}.",
-            same,
+            self._surroundings(),
+            *(f"Not compared: {words}." for words in self.not_compared),
         ]
+
+    def _surroundings(self) -> str:
+        if not self.differs:
+            return "Machine, versions and sources are those of the baseline: every number must be the same."
+        differing = f"Not as it was when the baseline was made: {'; '.join(self.differs)}."
+        return f"{differing} Numbers may differ{' by rounding' if self.same_machine else ''}."
 
 
 def check(
     baseline: Path | str = REFERENCE,
     *,
-    tolerance: float | str = TOLERANCE_NATS,
+    tolerance: float | str | None = None,
     alpha: float | str = ALPHA,
     data: Path | str | Sequence[Path | str] = (),
     device: str = "auto",
@@ -106,7 +128,8 @@ def check(
 
     Args:
         baseline: a file that `mibench check --save` made, or the name of a shipped one: "reference".
-        tolerance: changes up to this many nats do not count.
+        tolerance: changes up to this many nats do not count; by default 0.001 on the machine and with the
+            versions of the baseline, else 0.02.
         alpha: the probability that anything is called changed where nothing is.
         data: paths of the files with one's own images that the baseline's runs need.
         device: "auto", "cpu", "cuda" or "cuda:1".
@@ -121,7 +144,7 @@ def check(
 
 def run_baseline(
     baseline: Path | str,
-    limits: tuple[float, float],
+    limits: tuple[float | None, float],
     data: Sequence[str],
     device: str,
     backend: str,
@@ -137,9 +160,20 @@ def run_baseline(
         records = execute(planned, planned.specs, {}, observer=observer)
         by_key = {record.key: record for record in records}
         found = [[by_key[spec.key] for spec in specs] for specs in cells_of(planned.specs)]
-        differs = unlike(frozen.made_with, made_with(planned))
-        verdicts = regression.compare(_compared(frozen, found), *limits, exact=not differs)
-        return Check(name, verdicts, *limits, differs)
+        here = made_with(planned)
+    differs = unlike(frozen.made_with, here)
+    same_machine = not unlike(_machine(frozen.made_with), _machine(here))
+    tolerance, alpha = limits
+    if tolerance is None:
+        tolerance = TOLERANCE_HERE_NATS if same_machine else TOLERANCE_NATS
+    cells = _compared(frozen, found, exact=not differs)
+    verdicts = regression.compare(cells, tolerance, alpha, exact=not differs)
+    return Check(name, verdicts, tolerance, alpha, differs, same_machine)
+
+
+def _machine(made_with: Mapping[str, Any]) -> dict[str, Any]:
+    """Return machine and versions: all that numbers depend on, but what a check tests."""
+    return {name: value for name, value in made_with.items() if name not in TESTED}
 
 
 @contextmanager
@@ -153,16 +187,20 @@ def as_made(frozen: Baseline) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def limits_of(tolerance: float | str, alpha: float | str) -> tuple[float, float]:
-    """Return tolerance and alpha, or raise a UsageError."""
-    nats = real_number(tolerance, "tolerance")
-    if nats < 0:
+def limits_of(tolerance: float | str | None, alpha: float | str) -> tuple[float | None, float]:
+    """Return tolerance, None where it is not given, and alpha, or raise a UsageError."""
+    nats = None if tolerance is None else real_number(tolerance, "tolerance")
+    if nats is not None and nats < 0:
         raise UsageError(f"tolerance must not be negative, and {nats:g} is.", "Give it in nats, as 0.02.")
     return nats, check_alpha(alpha, usual="0.01")
 
 
-def _compared(frozen: Baseline, found: Sequence[Sequence[Record]]) -> list[Cell]:
-    """Return a baseline's cells with their new records; labels have the settings that vary."""
+def _compared(frozen: Baseline, found: Sequence[Sequence[Record]], exact: bool) -> list[Cell]:
+    """Return a baseline's cells with their new records; labels have the settings that vary.
+
+    `exact` is whether every number must be the same. Elsewhere the truth of a representation may differ, and
+    what is read at its exact ratio: they come from the training of its encoder.
+    """
     settings = [{name: getattr(records[0], name) for name in CELL} for records in found]
     varying = [name for name in CELL[1:] if len({cell[name] for cell in settings}) > 1]
     return [
@@ -176,6 +214,10 @@ def _compared(frozen: Baseline, found: Sequence[Sequence[Record]]) -> list[Cell]
             now=[record.estimate_nats for record in records],
             failures=failures_of(records),
             ceiling_nats=records[0].ceiling_nats,
+            names=was.names,
+            known_before=was.known,
+            known_now=known_of(records),
+            known_tolerance=KNOWN_NATS if exact or cell["encoder"] == NO_ENCODER else TOLERANCE_NATS,
         )
         for cell, was, records in zip(settings, frozen.cells, found, strict=True)
     ]

@@ -23,6 +23,10 @@ AROUND = (
 new module is part of the fingerprint unless it is named here."""
 
 
+TESTED = ("mibench", "sources")
+"""What a check tests. Where nothing else differs, numbers may differ by rounding alone."""
+
+
 def made_with(device: torch.device, modules: Collection[str]) -> dict[str, Any]:
     """Return versions, machine and sources of runs on a device, in which some modules have a part."""
     return {

@@ -18,16 +18,48 @@ from mibench.options import real_number, whole_number
 from mibench.registry import OWN, Choice, Registry
 from mibench.reports.tables import setting
 from mibench.spec import PRECISIONS, SCHEDULES, Fit, RunSpec
-from mibench.store.baseline import Baseline, FrozenCell
-from mibench.store.record import Record
+from mibench.store.baseline import KNOWN, Baseline, FrozenCell
+from mibench.store.record import KINDS, Record
 from mibench.tasks.images import load
+
+REFERENCE_GRIDS: tuple[Mapping[str, str], ...] = (
+    {},  # all of mibench's own estimators, with the defaults of `mibench check`
+    {"estimator": "nce[k=1],smile[tau=1]"},
+    {"estimator": "infonce,interpolated,smile", "n": "4,8", "mi": "1.5"},
+    {"estimator": "infonce,js,smile", "mi": "6"},
+    {"estimator": "infonce", "task": "cubic", "dim": "5", "mi": "1.5"},
+    {"estimator": "infonce", "task": "bigram[vocabulary=100]", "critic": "embedding"},
+    {"estimator": "infonce", "task": "digits", "steps": "100"},
+    {"estimator": "infonce", "task": "digits", "encoder": "simclr[batch=32,dim=8,steps=30]"},
+    {"estimator": "infonce", "task": "linear-encoder", "encoder": "linear[steps=100]"},
+    {
+        "estimator": "infonce",
+        "task": "cpc[dim=2,horizon=1,length=8,observed=4,past=4]",
+        "encoder": "cpc[batch=64,dim=8,horizons=4,steps=50]",
+    },
+)
+"""The grids of the reference: large enough that every estimator learns something, and together small enough
+for two minutes on a core."""
+
+BESIDE_GRID = {"device", "seeds"}
+"""Settings that all grids of the reference can share."""
 
 
 def plan_to_freeze(given: Mapping[str, Any]) -> Plan:
     """Return the plan of a grid whose settings are those given, and the rest as the reference has them.
 
-    The reference is large enough that every estimator learns something, small enough for a minute on two
-    cores. Its true MI and dimension belong to its task: they are left out where another task is given.
+    Where no setting of a grid is given, it is the plan of all `REFERENCE_GRIDS`.
+    """
+    if not given.keys() <= BESIDE_GRID:
+        return _plan(given)
+    specs = [spec for grid in REFERENCE_GRIDS for spec in _plan({**grid, **given}).specs]
+    return on_device(list(dict.fromkeys(specs)), given.get("device", "auto"))
+
+
+def _plan(given: Mapping[str, Any]) -> Plan:
+    """Return the plan of one grid.
+
+    The true MI and dimension of the reference belong to its task: they are left out where another is given.
     """
     if "estimator" in given:
         return plan_grid(_grid(given, read("plan", {"estimator": given["estimator"]}).estimator))
@@ -63,7 +95,8 @@ def freeze(planned: Plan, records: Iterable[Record]) -> Baseline:
     for specs in cells_of(planned.specs):
         found = [by_key[spec.key] for spec in specs]
         estimates = [record.estimate_nats for record in found]
-        cells.append(FrozenCell(_identity(specs[0]), estimates, failures_of(found)))
+        names = {kind: getattr(found[0], kind) for kind in KINDS}
+        cells.append(FrozenCell(_identity(specs[0]), estimates, failures_of(found), names, known_of(found)))
     return Baseline(made_with(planned), seeds, cells)
 
 
@@ -92,10 +125,7 @@ def agree(frozen: Plan, given: Mapping[str, Any], name: str) -> None:
     if not given:
         return
     there = _values(frozen.specs)
-    own: dict[str, Any] = {"n": there["n"], "steps": max(filter(None, there["steps"]), default=None)}
-    if there["task"] != {defaults("check")["task"]}:
-        own["task"] = sorted(there["task"])
-    asked = _values(plan_to_freeze({**own, **given}).specs)
+    asked = _values(_asked(there, given).specs)
     for key in given:
         if asked[key] != there[key]:
             raise UsageError(
@@ -103,6 +133,17 @@ def agree(frozen: Plan, given: Mapping[str, Any], name: str) -> None:
                 f"{_listed(asked[key])} here.",
                 "Leave the grid to the baseline, or make another one of this grid with --save.",
             )
+
+
+def _asked(there: Mapping[str, set[Any]], given: Mapping[str, Any]) -> Plan:
+    """Return the plan of what is given, on the tasks and with the n of a baseline where they are one grid."""
+    own: dict[str, Any] = {"n": there["n"], "steps": max(filter(None, there["steps"]), default=None)}
+    if there["task"] != {defaults("check")["task"]}:
+        own["task"] = sorted(there["task"])
+    try:
+        return plan_to_freeze({**own, **given})
+    except UsageError:  # of a baseline of several grids, or of what is given: then it is raised again
+        return plan_to_freeze(given)
 
 
 def _values(specs: Iterable[RunSpec]) -> dict[str, set[Any]]:
@@ -130,6 +171,11 @@ def cells_of(specs: Iterable[RunSpec]) -> list[list[RunSpec]]:
 def failures_of(records: Iterable[Record]) -> dict[int, str]:
     """Return by seed why runs failed."""
     return {record.seed: f"{record.status}: {record.message}" for record in records if record.status != "ok"}
+
+
+def known_of(records: Sequence[Record]) -> dict[str, list[float | None]]:
+    """Return what a baseline has of records beside their estimates, by field, one value per record."""
+    return {name: [getattr(record, name) for record in records] for name in KNOWN}
 
 
 def _identity(spec: RunSpec) -> dict[str, Any]:

@@ -37,8 +37,13 @@ def check(
         ),
     ] = None,
     tolerance: Annotated[
-        str, typer.Option(metavar="NATS", help="Changes up to this many nats do not count.")
-    ] = "0.02",
+        str | None,
+        typer.Option(
+            metavar="NATS",
+            help="Changes up to this many nats do not count. [default: 0.001 on the machine and with the "
+            "versions of the baseline, else 0.02]",
+        ),
+    ] = None,
     alpha: Annotated[
         str, typer.Option(metavar="NUMBER", help="Probability of any false alarm where nothing has changed.")
     ] = "0.01",
@@ -56,10 +61,12 @@ def check(
     """Test estimators for a change of their bias, against results that were frozen with --save.
 
     The runs of a baseline are done again, on the same data, and compared seed by seed. A cell fails where its
-    change is larger than --tolerance and significant (sign-flip test, Holm over all cells, --alpha), where an
-    estimate is above its ceiling, where runs newly fail, and where the same machine with the same versions
-    gives another number. The grid is that of the baseline; with --save it is given by the options from
-    --estimator to --precision. Exit status: 0 fine, 1 a cell fails, 2 bad usage, 130 interrupted.
+    change is larger than --tolerance and significant (sign-flip test, Holm over all cells, --alpha), where
+    the truth, the ceiling or the value at the exact ratio is another one, where an estimate is above its
+    ceiling, where runs newly fail, and where the same machine with the same versions and sources gives
+    another number. The grid is that of the baseline; with --save it is given by the options from --estimator
+    to --precision, and without any it is that of the reference. Exit status: 0 fine, 1 a cell fails, 2 bad
+    usage, 130 interrupted.
     """
     from mibench.api.check import limits_of, run_baseline
     from mibench.store.baseline import REFERENCE
@@ -119,6 +126,7 @@ def _show(found: Check, form: str, junit: Path | None, as_json: bool) -> None:
                 "alpha": found.alpha,
                 "seeds_needed": found.seeds_needed,
                 "differs": list(found.differs),
+                "not_compared": found.not_compared,
                 "fine": found.fine,
                 "cells": reports.to_values(found.verdicts),
             }

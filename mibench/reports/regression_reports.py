@@ -14,7 +14,7 @@ from mibench.analysis.regression import CANNOT_DETECT, Verdict
 from mibench.reports.tables import TITLES, Table, caption, is_varying, rounded, setting, with_error
 from mibench.store.record import to_json
 
-SCHEMA = 1
+SCHEMA = 2
 """Raised when the form of the JSON changes."""
 
 SUITE = "mibench check"

@@ -1,4 +1,4 @@
-"""A baseline: the estimates of a grid, frozen in a small file that is meant to be committed.
+"""A baseline: the results of a grid, frozen in a small file that is meant to be committed.
 
 The file is JSON with one line per cell, so that a diff shows which cells are new. What all cells share is
 written once, before them.
@@ -14,9 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from mibench.errors import UsageError, unknown
+from mibench.store.record import KINDS
 
-SCHEMA = 1
+SCHEMA = 2
 """Raised when the form of the file changes; newer ones are refused."""
+
+KNOWN = (
+    "true_mi_low_nats",
+    "true_mi_high_nats",
+    "ceiling_nats",
+    "exact_nats",
+    "oracle_nats",
+    "batches",
+)
+"""Fields of a record that are frozen beside its estimate since schema 2. None depends on the trained critic,
+but for `batches`, the number on which both the estimate and the value at the exact ratio were read."""
 
 SHIPPED = Path(__file__).parents[1] / "baselines"
 REFERENCE = "reference"
@@ -26,14 +38,22 @@ HOW_TO_MAKE = "Make one with: mibench check --save FILE."
 
 @dataclass(frozen=True)
 class FrozenCell:
-    """The estimates of a cell in nats, one per seed; None for a run that failed, and `failures` says why.
+    """The results of a cell in nats, one per seed.
 
-    `identity` is that of its runs, without the seed.
+    Attributes:
+        identity: that of its runs, without the seed.
+        estimates: None for a run that failed.
+        failures: why runs failed, by seed.
+        names: of its estimator, task, encoder, critic and protocol, with the options that are not the
+            default; none in baselines of schema 1.
+        known: the fields in `KNOWN`; none in baselines of schema 1.
     """
 
     identity: Mapping[str, Any]
     estimates: Sequence[float | None]
     failures: Mapping[int, str]
+    names: Mapping[str, str | None]
+    known: Mapping[str, Sequence[float | None]]
 
 
 @dataclass(frozen=True)
@@ -70,7 +90,11 @@ def find(name: Path | str) -> Path:
 def to_text(baseline: Baseline) -> str:
     """Return the text of a baseline's file."""
     first, *others = (cell.identity for cell in baseline.cells)
-    shared = {key: value for key, value in first.items() if all(value == cell[key] for cell in others)}
+    shared = {
+        key: value
+        for key, value in first.items()
+        if all(key in cell and value == cell[key] for cell in others)
+    }
     head = {
         "schema": SCHEMA,
         "made_with": baseline.made_with,
@@ -85,7 +109,14 @@ def to_text(baseline: Baseline) -> str:
 def _cell_values(cell: FrozenCell, shared: Mapping[str, Any]) -> dict[str, Any]:
     own = {key: value for key, value in cell.identity.items() if key not in shared}
     failures = {"failures": cell.failures} if cell.failures else {}
-    return {**own, "estimates_nats": list(cell.estimates), **failures}
+    names = {"names": cell.names} if cell.names else {}
+    known = {name: _once(values) for name, values in cell.known.items()}
+    return {**own, **names, **known, "estimates_nats": list(cell.estimates), **failures}
+
+
+def _once(values: Sequence[float | None]) -> list[float | None] | float | None:
+    """Return the value of all seeds where they have the same, else the values."""
+    return values[0] if len(set(values)) == 1 else list(values)
 
 
 def _json(value: object) -> str:
@@ -103,7 +134,7 @@ def read(path: Path) -> Baseline:
         if isinstance(values, dict) and isinstance(values.get("schema"), int) and values["schema"] > SCHEMA:
             raise UsageError(
                 f"The baseline {path} was written by a newer version of mibench: its schema is "
-                f"{values['schema']}, and this version reads {SCHEMA}.",
+                f"{values['schema']}, and this version reads up to {SCHEMA}.",
                 "Upgrade mibench, or make the baseline again with --save.",
             )
         return _from_values(values)
@@ -118,28 +149,48 @@ def read(path: Path) -> Baseline:
 
 
 def _from_values(values: Any) -> Baseline:  # noqa: ANN401 - any JSON value
-    _must(isinstance(values, dict) and values.get("schema") == SCHEMA, "not a baseline of mibench")
+    _must(
+        isinstance(values, dict) and values.get("schema") in range(1, SCHEMA + 1), "not a baseline of mibench"
+    )
     seeds, shared = values["seeds"], values["shared"]
     whole = isinstance(seeds, list) and all(type(seed) is int and seed >= 0 for seed in seeds)
     _must(whole and seeds and len(set(seeds)) == len(seeds), "the seeds must be whole numbers, each once")
     _must(isinstance(shared, dict) and isinstance(values["made_with"], dict), "a part is not an object")
     _must(isinstance(values["cells"], list) and values["cells"], "there are no cells")
-    cells = [_cell(given, shared, len(seeds), number) for number, given in enumerate(values["cells"], 1)]
+    known = KNOWN if values["schema"] > 1 else ()
+    cells = [
+        _cell(given, shared, len(seeds), known, number) for number, given in enumerate(values["cells"], 1)
+    ]
     return Baseline(values["made_with"], seeds, cells)
 
 
-def _cell(given: Any, shared: Mapping[str, Any], seeds: int, number: int) -> FrozenCell:  # noqa: ANN401
+def _cell(
+    given: Any,  # noqa: ANN401 - any JSON value
+    shared: Mapping[str, Any],
+    seeds: int,
+    known: Sequence[str],
+    number: int,
+) -> FrozenCell:
     _must(isinstance(given, dict), f"cell {number} is not an object")
     identity = {**shared, **given}
     estimates, failures = identity.pop("estimates_nats"), identity.pop("failures", {})
+    names = identity.pop("names") if known else {}
+    _must(isinstance(names, dict) and names.keys() <= {*KINDS}, f"cell {number} has no names")
     _must(isinstance(estimates, list), f"cell {number} has no list of estimates")
-    _must(len(estimates) == seeds, f"cell {number} has {len(estimates)} estimates for {seeds} seeds")
-    _must(all(map(_is_estimate, estimates)), f"cell {number} has an estimate that is not a finite number")
+    values = {"estimates": estimates} | {name: _each(identity.pop(name), seeds) for name in known}
+    for name, column in values.items():
+        _must(len(column) == seeds, f"cell {number} has {len(column)} {name} for {seeds} seeds")
+        _must(all(map(_is_measured, column)), f"{name} of cell {number} has a value that is no finite number")
     words = {int(seed): str(why) for seed, why in failures.items()}
-    return FrozenCell(identity, estimates, words)
+    return FrozenCell(identity, values.pop("estimates"), words, names, values)
 
 
-def _is_estimate(value: object) -> bool:
+def _each(value: Any, seeds: int) -> list[Any]:  # noqa: ANN401 - any JSON value
+    """Return the values of the seeds, which have one in common unless there is a list."""
+    return value if isinstance(value, list) else [value] * seeds
+
+
+def _is_measured(value: object) -> bool:
     return value is None or (type(value) in (int, float) and math.isfinite(value))  # type: ignore[arg-type]
 
 
@@ -175,8 +226,9 @@ def write(path: Path, baseline: Baseline) -> None:
     Raises:
         UsageError: it cannot be written.
     """
+    text = to_text(baseline)
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(to_text(baseline))
+            file.write(text)
     except OSError as error:
         raise UsageError(f"Cannot write {path}: {error.strerror}.", "Give another file.") from error
