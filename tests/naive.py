@@ -1,6 +1,7 @@
 """Independent float64 versions of what the package computes: plain loops, no shared code."""
 
 import math
+from fractions import Fraction
 
 
 def positives(scores):
@@ -76,3 +77,24 @@ def interpolated(scores, alpha):
 def smile(scores, tau):
     clipped = [min(max(math.exp(s), math.exp(-tau)), math.exp(tau)) for s in negatives(scores)]
     return mean(positives(scores)) - math.log(mean(clipped))
+
+
+def eliminated(rows, size):
+    """The determinant of the first `size` columns of rows, and the others times their inverse; Fractions."""
+    rows, found = [list(row) for row in rows], Fraction(1)
+    for i in range(size):
+        found *= rows[i][i]
+        rows[i] = [value / rows[i][i] for value in rows[i]]
+        for j in range(size):
+            if j != i:
+                rows[j] = [value - rows[j][i] * pivot for value, pivot in zip(rows[j], rows[i], strict=True)]
+    return found, [row[size:] for row in rows]
+
+
+def determinant(matrix):
+    return eliminated(matrix, len(matrix))[0]
+
+
+def log(fraction):
+    """The logarithm of a Fraction whose numerator and denominator may be beyond floats."""
+    return math.log(fraction.numerator) - math.log(fraction.denominator)

@@ -99,7 +99,7 @@ def _outcome(
     # Where one training climbs, levels below the one where the objective broke are valid.
     broken = step is not None and (message or not pack.protocol.stairs)
     if broken and not _samples_are_finite(pack, spec):
-        message = f"the task's samples are beyond {pack.fit.precision} at this true MI"
+        message = f"the samples are beyond {pack.fit.precision}, which does not resolve their information"
     elif broken:
         fit = pack.fit
         message = f"the objective is not finite at step {step} of {fit.steps} (learning rate {fit.lr:g})"

@@ -133,9 +133,9 @@ class CPC(Task):
         """The pair in the coordinates of s."""
         if self.noise == 0:  # the last state of the past tells all
             last = self._covariance([0])
-            return Normal(last, last, self._lagged(-self.horizon))
+            return Normal.of(last, last, self._lagged(-self.horizon))
         whole, split = self._covariance(self._steps), self.past * self.dim
-        return Normal(whole[:split, :split], whole[split:, split:], whole[:split, split:])
+        return Normal.of(whole[:split, :split], whole[split:, split:], whole[:split, split:])
 
     @cached_property
     def _roots(self) -> tuple[Tensor, Tensor]:

@@ -35,7 +35,7 @@ def gaussian(setting: Setting) -> Pair:
     rho = (-torch.expm1(torch.tensor(-2 * nats / min(dim_x, dim_y), dtype=torch.float64))).sqrt()
     across = rho * torch.eye(dim_x, dim_y, dtype=torch.float64)
     one_x, one_y = (torch.eye(dim, dtype=torch.float64) for dim in (dim_x, dim_y))
-    normal = Normal(one_x, one_y, across)
+    normal = Normal.of(one_x, one_y, across)
 
     def draw(
         n: int, generator: torch.Generator | None = None, dtype: torch.dtype | None = None

@@ -33,7 +33,7 @@ def test_the_quadratic_critic_holds_the_exact_log_ratio(generator):
     recipe = encoders.get("linear", dim=2, batch=6)
     a, b = (torch.randn(3, 2, generator=generator, dtype=torch.float64) for _ in range(2))
     pair = task.represented(lambda x: x @ a.to(x), lambda y: y @ b.to(y), generator)
-    xx, yy, xy = a.mT @ a, b.mT @ b, a.mT @ task._normal.xy @ b
+    xx, yy, xy = a.mT @ a, b.mT @ b, a.mT @ task._normal.core @ b
     inverse = torch.linalg.inv(torch.cat([torch.cat([xx, xy], 1), torch.cat([xy.mT, yy], 1)]))
     trained = {
         "a": a,

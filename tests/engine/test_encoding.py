@@ -146,6 +146,34 @@ def test_a_collapsed_encoder_is_said_to_have_collapsed(monkeypatch):
     assert found.message.startswith("the encoder collapsed: all inputs have nearly one representation")
 
 
+@pytest.mark.parametrize(
+    ("eps", "precision", "status", "message"),
+    [
+        (1e-3, "float32", "ok", ""),
+        (1e-6, "float32", "diverged", "beyond float32, which does not resolve their information"),
+        (1e-6, "float64", "ok", ""),
+        (0.0, "float64", "failed", "the truth of the representation cannot be enclosed: its coordinates are"),
+    ],
+)
+def test_nearly_dependent_coordinates_are_read_where_they_are_resolved(
+    eps, precision, status, message, tmp_path, monkeypatch
+):
+    original = Linear.initialise
+
+    def initialise(self, source, generator):
+        found = original(self, source, generator)
+        for key in "ab":
+            found[key][:, 1] = found[key][:, 0] + eps * found[key][:, 1]
+        return found
+
+    monkeypatch.setattr(Linear, "initialise", initialise)
+    grid = GRID | {"encoder": "linear[dim=2,steps=0]", "precision": precision, "out": tmp_path}
+    task = "linear-encoder[dim=2,rank=2]"
+    (record,) = mibench.run("infonce", task, seeds=1, **grid).to_dict("records")
+    assert record["status"] == status
+    assert message in record["message"]
+
+
 @pytest.mark.parametrize("recipe", ["linear[objective=nwj,lr=5,steps=1]", "linear[lr=1e30,steps=1]"])
 def test_an_encoder_that_the_last_step_broke_is_a_failed_record_and_is_not_kept(recipe, tmp_path):
     grid = GRID | {"encoder": [recipe, TINY]}

@@ -6,6 +6,7 @@ from statistics import NormalDist
 
 import pytest
 import torch
+from naive import determinant
 from scipy.special import psi
 
 from mibench import estimators, tasks
@@ -26,17 +27,6 @@ def gaussian(n, dim, mi, seed, runs=None):
 
 def estimate(name, x, y):
     return estimators.get(name).estimate_from(x, y)
-
-
-def determinant(matrix):
-    """By elimination in exact arithmetic."""
-    matrix, found = [list(row) for row in matrix], Fraction(1)
-    for i in range(len(matrix)):
-        found *= matrix[i][i]
-        for j in range(i + 1, len(matrix)):
-            share = matrix[j][i] / matrix[i][i]
-            matrix[j] = [a - share * b for a, b in zip(matrix[j], matrix[i], strict=True)]
-    return found
 
 
 def naive_information(x, y):
@@ -98,6 +88,15 @@ def test_information_is_that_of_the_canonical_correlations(generator):
     correlations = torch.linalg.svdvals(white[0].mT @ white[1])
     expected = -0.5 * torch.log1p(-correlations.square()).sum().item()
     assert estimate("cca[corrected=false]", x, y).item() == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("eps", [1e-3, 1e-6, 1e-9])
+def test_nearly_dependent_coordinates_keep_their_information(eps):
+    x, y = (
+        torch.stack([side[:, 0], side[:, 0] + eps * side[:, 1]], 1) for side in gaussian(12, 2, 2.0, seed=0)
+    )
+    expected = naive_information(x.tolist(), y.tolist())
+    assert estimate("cca[corrected=false]", x, y).item() == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("mi", [0.0, 2.0, 10.0])

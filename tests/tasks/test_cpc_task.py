@@ -1,7 +1,9 @@
 """The autoregression's exact information against closed forms and a long simulation, and its lower bound."""
 
 import math
+from fractions import Fraction
 
+import naive
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,19 @@ def test_noiseless_information_is_that_of_independent_ar1(a):
         found = tasks.get("cpc", dim=4, a=a, horizon=horizon).true_mi_nats
         expected = -sum(math.log(1 - a ** (2 * horizon)) / 2 for _ in range(4))
         assert found == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(("a", "noise"), [(0.9, 0.5), (0.99, 1e-4), (0.999999, 1e-6), (0.999999, 1e-9)])
+def test_noisy_information_is_that_of_the_exact_determinants(a, noise):
+    """Also where the states of the past are nearly one: the coordinates are independent AR(1), turned."""
+    steps = [0, 1, 2, 4]
+    covariance = [
+        [Fraction(a) ** abs(i - j) + (Fraction(noise) ** 2 if i == j else 0) for j in steps] for i in steps
+    ]
+    past = naive.determinant([row[:3] for row in covariance[:3]])
+    expected = naive.log(past * covariance[3][3] / naive.determinant(covariance)) / 2
+    task = tasks.get("cpc", dim=3, a=a, noise=noise, past=3, horizon=2)
+    assert task.true_mi_nats == pytest.approx(3 * expected, abs=1e-8)
 
 
 def simulated_information(a, noise, past, horizon, generator, steps=60_000):
@@ -93,7 +108,7 @@ def test_lower_end_lies_below_the_exact_information_and_near_it(generator):
             return (last + 0.5 * noise) @ weights
 
         seen = 1.25 * torch.eye(4, dtype=torch.float64)
-        exact = Normal(seen, torch.eye(4, dtype=torch.float64), task._normal.xy).information
+        exact = Normal.of(seen, torch.eye(4, dtype=torch.float64), task._normal.core).information
         truth = task.represented(encode, lambda y: y, generator).truth
         low, high = truth.low, truth.high
         assert low <= high == task.true_mi_nats
