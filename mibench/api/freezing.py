@@ -41,7 +41,7 @@ REFERENCE_GRIDS: tuple[Mapping[str, str], ...] = (
 """The grids of the reference: large enough that every estimator learns something, and together small enough
 for two minutes on a core."""
 
-BESIDE_GRID = {"device", "seeds"}
+BESIDE_GRID = {"device", "backend", "seeds"}
 """Settings that all grids of the reference can share."""
 
 
@@ -53,7 +53,7 @@ def plan_to_freeze(given: Mapping[str, Any]) -> Plan:
     if not given.keys() <= BESIDE_GRID:
         return _plan(given)
     specs = [spec for grid in REFERENCE_GRIDS for spec in _plan({**grid, **given}).specs]
-    return on_device(list(dict.fromkeys(specs)), given.get("device", "auto"))
+    return on_device(list(dict.fromkeys(specs)), given.get("device", "auto"), given.get("backend", "local"))
 
 
 def _plan(given: Mapping[str, Any]) -> Plan:
