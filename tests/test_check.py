@@ -539,7 +539,7 @@ def test_the_threads_of_the_baseline_are_no_difference(text, tmp_path):
 
 TOP = {path.stem for path in fingerprint.PACKAGE.iterdir() if path.suffix in ("", ".py")} - {"__pycache__"}
 MAKE_NUMBERS = {"engine", "encoders", "tasks", "estimators", "models", "batch", "objectives", "scores"}
-MAKE_NUMBERS |= {"convolution", "geometry", "networks", "options", "registry", "notation", "seeding", "spec"}
+MAKE_NUMBERS |= {"convolution", "geometry", "networks", "options", "registry", "notation", "seeding", "spec", "tiles"}
 MAKE_NUMBERS |= {"limits", "process", "validation"}
 
 
