@@ -40,6 +40,8 @@ class Estimator(ABC):
         bound: the same, for programs.
         oracle_is_best: no model can do better, in expectation, than the exact density ratio.
         unbiased_at_exact_ratio: at the exact density ratio its expectation is I(X;Y), at every n.
+        needs_distinct_values: equal values of a coordinate distort the estimate, as data that are continuous
+            have none.
         ceiling_formula: the largest value that the estimate can have, in words.
         reference: authors, year and arXiv number.
         bibtex: the same for a paper.
@@ -53,6 +55,7 @@ class Estimator(ABC):
     bound: ClassVar[Bound] = Bound()
     oracle_is_best: ClassVar[bool] = False
     unbiased_at_exact_ratio: ClassVar[bool] = False
+    needs_distinct_values: ClassVar[bool] = False
     ceiling_formula: ClassVar[str] = "none"
     reference: ClassVar[str]
     bibtex: ClassVar[str]
