@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 import mibench
 from mibench.analysis.splits import interval
+from mibench.api.arrays import tied
 from mibench.api.estimate import prepare
 from mibench.cli import app
 from mibench.grid import read
@@ -116,6 +117,29 @@ def test_near_the_ceiling_there_is_a_warning():
     assert any("within 15% of its ceiling" in warning for warning in found.warnings)
 
 
+def rounded(step, rows=1000):
+    return [(side / step).round() * step for side in gaussian(rows, dim=1)]
+
+
+def test_what_needs_distinct_values_is_warned_of_before_and_after():
+    found = mibench.estimate(*rounded(0.1), "ksg,cca", seeds=2, device="cpu")
+    before_x, before_y = found.warnings[:2]
+    for side, words in (("x", before_x), ("y", before_y)):
+        assert words.startswith(f"ksg needs distinct values, and in a column of {side} 100% of the rows")
+    whole = mibench.estimate(*rounded(0.3), "ksg", seeds=2, shuffle=False, device="cpu")
+    assert whole.table["estimate_nats"].item() > whole.table["ceiling_nats"].item()
+    assert "above its ceiling of" in whole.warnings[-1]
+    assert not any("within 15%" in words for words in whole.warnings)
+    for data, names in ((rounded(0.1), "cca"), (gaussian(1000, dim=1), "ksg")):
+        assert not mibench.estimate(*data, names, seeds=2, shuffle=False, device="cpu").warnings
+
+
+def test_the_share_of_equal_values_is_that_of_the_worst_column():
+    columns = torch.tensor([[1.0, 1.0], [2.0, 1.0], [3.0, 2.0], [4.0, 1.0]])
+    assert tied(columns) == 0.75
+    assert tied(columns[:, :1]) == 0
+
+
 def test_where_no_dependence_is_found_it_is_said():
     x, y = (np.random.default_rng(seed).normal(size=(ROWS, 1)) for seed in (1, 2))
     found = mibench.estimate(x, y, estimator="nwj", n=8, steps=30, seeds=4, lr=1e-9, device="cpu")
@@ -189,6 +213,7 @@ def files(tmp_path, xy):
     np.save(tmp_path / "y.npy", y)
     table = pd.DataFrame(np.c_[x, y], columns=["x_0", "x_1", "y_0", "y_1"]).assign(label="a")
     table.to_csv(tmp_path / "data.csv", index=False)
+    table.iloc[:0].to_csv(tmp_path / "header.csv", index=False)
     np.save(tmp_path / "pickled.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     (tmp_path / "broken.npz").write_bytes(b"PK nothing")
     (tmp_path / "data.txt").write_text("1 2")
@@ -224,6 +249,24 @@ def test_the_table_says_what_the_numbers_are(files):
     assert bits["estimate_bits"] == pytest.approx(nats["estimate_nats"] / math.log(2))
 
 
+def test_the_table_says_what_its_estimators_do(files):
+    def shown(names):
+        done = call("estimate", files / "data.npz", "-e", names, *FAST[2:-1], "--no-shuffle")
+        assert done.exit_code == 0, done.stderr
+        return " ".join(done.stdout.split())
+
+    untrained, bound, mixed = shown("ksg,cca"), shown("infonce"), shown("doe,nwj,cca")
+    assert "200 rows " in untrained
+    assert "ksg and cca: from all rows at once, which gives no interval." in untrained
+    for word in ("train", "Train", "n = ", "interval: ", "unseen", "lower bound"):
+        assert word not in untrained
+        assert (word in bound) is (word != "lower bound")
+    assert "at once" not in bound
+    assert "doe: no lower bound by construction." in mixed
+    assert "does not hold the bias of the model" in mixed
+    assert "cca: from all rows at once" in mixed
+
+
 @pytest.mark.parametrize(
     ("words", "what", "how"),
     [
@@ -235,6 +278,7 @@ def test_the_table_says_what_the_numbers_are(files):
         (["data.npz", "--x", "xx"], "Unknown array", "x"),
         (["data.csv", "--x", "x_2"], "Unknown column", "x_"),
         (["data.csv", "--x", "label"], "not numeric", "encode"),
+        (["header.csv"], "has no rows", "one row per pair"),
         (["data.csv", "--x", "x_0,y_0"], "in x and in y", "one of them"),
         (["data.npz", "-e", "infonse"], "Unknown estimator", "infonce"),
         (["data.npz", "-n", "100"], "fewer than two batches of n = 100", "at most 20"),

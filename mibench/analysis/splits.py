@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mibench.analysis.significance import half_width
 
 NEAR_CEILING = 0.85
+ROUNDING_NATS = 1e-6
 SHUFFLED_NATS = 0.1
 """Where y is shuffled, an estimate this far from 0 whose interval excludes 0 is a sign of a fault."""
 
@@ -25,11 +26,14 @@ def summarise_splits(runs: pd.DataFrame, share: float) -> pd.DataFrame:
 def _summary(label: str, runs: pd.DataFrame, share: float) -> dict[str, Any]:
     own, shuffled = runs[~runs["shuffled"]], runs[runs["shuffled"]]
     # What trains nothing splits nothing: it reads all rows, once as they are and once in every shuffle.
-    common = share if runs["trained"].all() else 0.0
+    trained = bool(runs["trained"].all())
+    common = share if trained else 0.0
     value, low, high = interval(_values(own), common)
     zero, zero_low, zero_high = interval(_values(shuffled), common)
     return {
         "estimator": label,
+        "trained": trained,
+        "bound": runs["bound"].iloc[0],
         "estimate_nats": value,
         "low_nats": low,
         "high_nats": high,
@@ -65,12 +69,7 @@ def warnings(table: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
     found = []
     for row in table.to_dict("records"):
         name = row["estimator"]
-        if row["estimate_nats"] > NEAR_CEILING * row["ceiling_nats"]:
-            found.append(
-                f"{name} estimates {row['estimate_nats']:.2f} nats, within 15% of its ceiling of "
-                f"{row['ceiling_nats']:.2f} at this n: the truth may be far above. "
-                "More samples allow a larger n."
-            )
+        found += _of_ceiling(name, row["estimate_nats"], row["ceiling_nats"])
         beside = row["shuffled_low_nats"] > 0 or row["shuffled_high_nats"] < 0
         if beside and abs(row["shuffled_nats"]) > SHUFFLED_NATS:
             found.append(
@@ -85,6 +84,21 @@ def warnings(table: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
     if len(trained) and (trained.groupby("estimator")["seed"].nunique() < 2).all():
         found.append("One seed gives no interval: give two or more.")
     return found
+
+
+def _of_ceiling(name: str, estimate: float, ceiling: float) -> list[str]:
+    """Say whether an estimate is near its ceiling, or above that, which equal values alone can make it."""
+    if estimate > ceiling + ROUNDING_NATS:
+        return [
+            f"{name} estimates {estimate:.2f} nats, above its ceiling of {ceiling:.2f} for data without "
+            "equal values: the estimate means nothing."
+        ]
+    if estimate > NEAR_CEILING * ceiling:
+        return [
+            f"{name} estimates {estimate:.2f} nats, within 15% of its ceiling of {ceiling:.2f} at this n: "
+            "the truth may be far above. More samples allow a larger n."
+        ]
+    return []
 
 
 def _nothing_found(runs: pd.DataFrame) -> list[str]:

@@ -71,3 +71,9 @@ def _standardised(values: NDArray[np.float64], name: str) -> torch.Tensor:
             f"Column {constant[0]} of {name} is constant.", "Leave it out: it carries no information."
         )
     return torch.from_numpy((values - values.mean(0)) / spread)
+
+
+def tied(values: torch.Tensor) -> float:
+    """Return the share of rows whose value another row has as well, in the column where it is largest."""
+    counts = (np.unique(column, return_counts=True)[1] for column in values.numpy().T)
+    return max(int(count[count > 1].sum()) for count in counts) / len(values)

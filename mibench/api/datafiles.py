@@ -79,6 +79,8 @@ def _parquet(path: Path) -> pd.DataFrame:
 
 
 def _from_table(table: pd.DataFrame, path: Path, x: Columns, y: Columns) -> tuple[Any, Any]:
+    if len(table) == 0:
+        raise UsageError(f"{str(path)!r} has no rows.", "Give a table with one row per pair.")
     chosen = {name: _columns(table, path, wanted, name) for name, wanted in (("x", x), ("y", y))}
     both = [column for column in chosen["x"] if column in chosen["y"]]
     if both:

@@ -41,6 +41,8 @@ class Estimator(ABC):
         oracle_is_best: no model can do better, in expectation, than the exact density ratio.
         unbiased_at_exact_ratio: at the exact density ratio its expectation is I(X;Y), at every n.
         reads_anchors: it can be read from a part of a batch's rows against all others (`mibench.tiles`).
+        needs_distinct_values: equal values of a coordinate distort the estimate, as data that are continuous
+            have none.
         ceiling_formula: the largest value that the estimate can have, in words.
         reference: authors, year and arXiv number.
         bibtex: the same for a paper.
@@ -55,6 +57,7 @@ class Estimator(ABC):
     oracle_is_best: ClassVar[bool] = False
     unbiased_at_exact_ratio: ClassVar[bool] = False
     reads_anchors: ClassVar[bool] = True
+    needs_distinct_values: ClassVar[bool] = False
     ceiling_formula: ClassVar[str] = "none"
     reference: ClassVar[str]
     bibtex: ClassVar[str]

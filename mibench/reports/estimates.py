@@ -9,20 +9,40 @@ from typing import Any
 import pandas as pd
 
 from mibench.reports.tables import NOT_MEASURED, Table, rounded, table_of
+from mibench.reports.words import listed
 
 
 def table(estimates: pd.DataFrame, n: int, parts: tuple[int, int, int], unit: str) -> Table:
     """Return estimates, already in `unit`, with their intervals, ceilings and checks."""
-    train, validation, test = parts
-    notes = [
-        f"In {unit}. Estimate: from test rows unseen in training, mean over splits and seeds.",
-        "95% interval: for what the estimator reads at this n, which can lie below the truth.",
-        "Train, Validation: the same estimate from the rows that the critic was fitted to or selected on. "
-        "y shuffled: should be about 0.",
-    ]
-    caption = f"{sum(parts)} rows: {train} train, {validation} validation, {test} test; n = {n}"
     shown = estimates.rename(columns=lambda name: name.removesuffix(f"_{unit}"))
-    return table_of([_row(row) for row in shown.to_dict("records")], [], caption, notes)
+    caption, without = f"{sum(parts)} rows", ["95% interval", "Train", "Validation"]
+    if shown["trained"].any():
+        train, validation, test = parts
+        caption += f": {train} train, {validation} validation, {test} test; n = {n}"
+        without = []
+    rows = [_row(row) for row in shown.to_dict("records")]
+    return table_of(rows, without, caption, _notes(shown, unit))
+
+
+def _notes(shown: pd.DataFrame, unit: str) -> list[str]:
+    """Return what the columns mean, of estimators that train a model and of those that do not."""
+    trained, untrained = shown[shown["trained"]], shown[~shown["trained"]]
+    unbounded = trained.loc[trained["bound"] != "lower", "estimator"].tolist()
+    notes = [f"In {unit}. y shuffled: should be about 0."]
+    if len(trained):
+        notes += [
+            "Estimate: from test rows unseen in training, mean over splits and seeds.",
+            "95% interval: for what the estimator reads at this n, which can lie below the truth.",
+            "Train, Validation: the same estimate from the rows that the model was fitted to or selected on.",
+        ]
+    if unbounded:
+        notes.append(
+            f"{listed(unbounded)}: no lower bound by construction. The interval is of the sampling of the "
+            "value and does not hold the bias of the model: the truth can lie on either side."
+        )
+    if len(untrained):
+        notes.append(f"{listed(untrained['estimator'])}: from all rows at once, which gives no interval.")
+    return notes
 
 
 def _row(row: Mapping[Any, Any]) -> dict[str, str]:

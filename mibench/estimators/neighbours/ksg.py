@@ -59,6 +59,7 @@ class KSG(FromSamples):
         "psi(k) - 1/k + psi(n) - <psi(n_x) + psi(n_y)>"
     )
     direction: ClassVar[str] = "no bound: either side of I, below it in many dimensions"
+    needs_distinct_values: ClassVar[bool] = True
     ceiling_formula: ClassVar[str] = "psi(n) - psi(k) - 1/k"
     reference: ClassVar[str] = "Kraskov, Stögbauer, Grassberger 2004, doi 10.1103/PhysRevE.69.066138"
     bibtex: ClassVar[str] = """@article{kraskov2004estimating,

@@ -39,7 +39,9 @@ class Interpolated(Maximised):
     Ceiling: 1 + log(n / alpha) on a single batch (log n at alpha = 1, none at alpha = 0): E_P's term is at
     most log(n / alpha) and E_Q's at least 0. The paper's log(n / alpha) holds where E_Q's term is 1, as it is
     for every critic at alpha = 1. Bias: a lower bound in expectation, but for m' having n - 1 terms where m
-    has n, an excess of order 1/n^2; below I for every finite n and alpha > 0. Optimal critic: g = log r.
+    has n. That can lift it above I where n and alpha are small: at alpha = 0.01, the best critic of y = x on
+    50 values (with probability 0.95, else independent; I = 3.53) reads 0.038 nats too much at n = 4, 0.0017
+    at 16 and 0.00008 at 64, and less than I from 256 on. Optimal critic: g = log r.
 
     Raises:
         UsageError: an alpha outside [0, 1].
