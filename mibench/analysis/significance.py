@@ -61,7 +61,7 @@ def sign_test_seeds(pairs: int, alpha: float) -> int:
 
 
 def sign_flip(differences: Sequence[float] | Numbers) -> float:
-    """Return the two-sided p-value of the sign-flip permutation test that the mean difference is zero.
+    """Return the two-sided p-value of the sign-flip test that differences are symmetric about zero.
 
     p is the share of sign patterns whose mean is at least as far from zero as the one that was seen; it is
     exact up to 18 differences. The smallest value it can have is 2^(1-S) for S differences (`least_p`).
