@@ -44,8 +44,8 @@ def test_a_truth_is_of_the_representation_only_where_an_encoder_stands():
     assert dict(zip(shown.titles, shown.rows[0], strict=True))["Truth"] == "1.900 to 2.100"
     (note,) = (note for note in shown.notes if note.startswith("Truth:"))
     assert note == (
-        "Truth: as far as it is known; True MI: its middle. Where it is an interval that holds the truth, the "
-        "bias is the distance from its nearer end, 0 inside."
+        "Truth: as far as it is known; True MI: its middle. Where it is an interval that holds the truth, "
+        "the bias is the distance from its nearer end, 0 inside."
     )
     assert own["bound_gap_nats"].isna().all()  # only known up to the interval
     assert own["critic_gap_nats"].notna().all()
