@@ -4,6 +4,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -280,3 +281,22 @@ def test_what_is_said_of_digits_and_cpc():
     times = {"folder": "cpc", "encoder": "cpc[negatives=times]", "task": "cpc[horizon=8]", "n": 512}
     (own,), (exact,) = (column(name=name, **times) for name in ("encoder_nats", "true_mi_high_nats"))
     assert decimals(page, "at horizon 8") == shown(own, exact)
+
+
+def test_layers_are_those_that_are_checked():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
+    block = PAGES["docs/plugins.md"].partition("## Layers\n\n")[2].partition("\n\n")[0]
+    assert [f"    {layer}".replace("mibench.", "") for layer in layers] == block.split("\n")
+
+
+def test_the_examples_of_new_things_are_there():
+    page = (
+        PAGES["docs/plugins.md"].partition("Where a new thing goes")[2].partition("From another package")[0]
+    )
+    rows = re.findall(r"^\| [^|]+ \| (`[^|]+) \| [^|]+ \| ([^|]+) \|$", page, re.MULTILINE)
+    assert len(rows) > 12
+    for folders, examples in rows:
+        (folder, *_) = (ROOT / "mibench" / name for name in re.findall(r"`([\w/]+)/`", folders))
+        for name in re.findall(r"`([\w/.-]+\.\w+)`", examples):
+            assert any((place / name).is_file() for place in (folder, ROOT / "mibench")), name

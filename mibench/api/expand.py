@@ -110,7 +110,7 @@ _TRAINS = {None: "trains nothing", "critic": "trains a critic", "conditional": "
 def _unused(model: Choice, kinds: dict[Choice, str | None]) -> UsageError:
     kind = models.registry.load(model.name).kind
     words = (f"{choice.label} {_TRAINS.get(own, f'trains a {own}')}" for choice, own in kinds.items())
-    usable = [name for name, each in models.registry.classes() if each.kind in kinds.values()]
+    usable = [name for name, other in models.registry.classes() if other.kind in kinds.values()]
     return UsageError(
         f"No estimator here can use {model.label!r}, a {kind}: {', '.join(words)}.",
         f"Leave out --critic, or give one of: {', '.join(usable)}." if usable else "Leave out --critic.",

@@ -73,7 +73,7 @@ def validate(*names: str, all: bool = False) -> list[Conformance]:
     Args:
         names: registered names, with options or without, such as `"nwj"` or `"nce[k=5]"`, or classes of one's
             own as `"module:Class"`. A name that a task and an encoder have stands for both.
-        all: everything that is registered.
+        all: every registered estimator, task, model and encoder; protocols and backends are not tested.
 
     Raises:
         UsageError: no name, an unknown one, or a module that cannot be imported.

@@ -27,7 +27,7 @@ def validate(
         ),
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Validate everything that is registered.")
+        bool, typer.Option("--all", help="Validate every estimator, task, model and encoder.")
     ] = False,
     as_json: Json = False,
 ) -> None:

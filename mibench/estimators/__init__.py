@@ -8,7 +8,8 @@
     4.159
 
 An estimator is a dataclass in a file of one of the folders here with a literal `name`; its fields are the
-options that users type. Other packages add theirs through the entry-point group `mibench.estimators`.
+options that users type. The base classes are in `base.py`; each folder's docstring says which one to derive
+from. Other packages add theirs through the entry-point group `mibench.estimators`.
 """
 
 from __future__ import annotations

@@ -8,8 +8,10 @@
     >>> x.shape, task.log_density_ratio(x, y).shape
     (torch.Size([64, 20]), torch.Size([64, 64]))
 
-A task is a dataclass in a file of this folder with a literal `name`; its fields are the options that users
-type. Other packages add theirs through the entry-point group `mibench.tasks`.
+A task is a dataclass in a file of this folder with a literal `name` that derives from `Task` (`base.py`);
+its fields are the options that users type. `gaussian.py` is a good example. Helpers: `pair.py`, what a task
+makes; `normal.py`, `images.py`, `regression.py` and `probe.py`. Other packages add theirs through the
+entry-point group `mibench.tasks`.
 """
 
 from __future__ import annotations

@@ -1,1 +1,4 @@
-"""Conditional densities q(y | x)."""
+"""Conditional densities q(y | x).
+
+Derive from `Conditional`; `gaussian_mlp.py` is the example.
+"""

@@ -1,4 +1,8 @@
-"""Critics f(x, y)."""
+"""Critics f(x, y).
+
+Derive from `Critic`, or from `ModuleCritic` for an ordinary `torch.nn.Module`; `separable.py` is a good
+example.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""Denoisers: predictions of the noise in a noisy x."""
+"""Denoisers: predictions of the noise in a noisy x.
+
+Derive from `Denoiser`; `noise_mlp.py` is the example.
+"""
