@@ -393,6 +393,22 @@ def test_ba_is_refused_where_only_the_dimensions_of_a_representation_are_known(t
     assert "cannot be run here. Estimator 'ba' needs the differential entropy of Y" in done.stderr
 
 
+def test_settings_of_training_are_of_those_that_train():
+    names = {"infonce", "ksg"}
+    for given in ({"steps": 7}, {"lr": 0.1}, {}):
+        planned = freezing.plan_to_freeze({"seeds": 1, "device": "cpu", **given})
+        assert names <= {spec.estimator.name for spec in planned.specs}
+    assert freezing.plan_to_freeze({"estimator": "ksg", "seeds": 1, "device": "cpu"}).specs
+    with pytest.raises(mibench.UsageError, match="No estimator here can use --steps"):
+        freezing.plan_to_freeze({"estimator": "ksg", "steps": 7, "device": "cpu"})
+
+
+def test_a_grid_of_untrained_estimators_is_another_than_a_baseline_with_trained_ones(saved):
+    done = against(saved, "-e", "ksg")
+    assert done.exit_code == 2
+    assert "is of another grid: estimator is infonce, nwj in it, ksg here" in done.stderr
+
+
 BAD = [
     (["--baseline", "none.json"], "Unknown baseline", "--save"),
     (["--baseline", "referense"], "Unknown baseline 'referense'", "Did you mean 'reference'?"),

@@ -143,10 +143,15 @@ def prepare(
     kinds = (False, True) if shuffle else (False,)
     source = Rows({_choice(len(side_x), shuffled): (side_x, side_y, shuffled) for shuffled in kinds})
     views = [View(choice, None, of_rows(*rows)) for choice, rows in source.data.items()]
-    training = training_of(grid)
+    training = training_of(grid, "estimate")
     for kind, named in _by_kind(training.models or ()).items():
         _only(kind, named)
     specs = runs_of(chosen, views, followed, [n], grid.seeds, training)
+    if grid.n and all(spec.fit is None for spec in specs):
+        raise UsageError(
+            f"No estimator here can use n: {listed(grid.estimator)} read all {len(side_x)} rows at once.",
+            "Leave out -n.",
+        )
     once = [spec for spec in specs if spec.seed == grid.seeds[0] or _differs_by_seed(spec)]
     warned = [*_of_ties(chosen, side_x, "x"), *_of_ties(chosen, side_y, "y")]
     return Estimation(on_device(once, grid.device, grid.backend, source), source, protocol, n, warned)

@@ -58,20 +58,32 @@ def _not_yet(
     raise RuntimeError("a representation cannot be drawn before its encoder is trained")
 
 
+OF_TRAINING = ("train_n", "steps", "lr", "schedule", "precision")
+"""The settings that mean nothing where no model is trained, beside the model itself."""
+
+
 @dataclass(frozen=True)
 class Training:
-    """How models are trained, as far as the user says: None asks for the usual."""
+    """How models are trained, as far as the user says: None asks for the usual.
+
+    Attributes:
+        given: those settings `OF_TRAINING` that the user set to something else than the default.
+    """
 
     models: Sequence[Choice] | None
     steps: int | None
     lr: float | None
     schedule: str | None
     precision: str
+    given: Sequence[str]
     train_ns: Sequence[int | None] = (None,)
 
     def check_used(self, chosen: Sequence[Choice]) -> None:
-        """Raise a UsageError for a model that none of the estimators can use."""
+        """Raise a UsageError for a model or a setting that none of the estimators can use."""
         kinds = {choice: _kind(_objective(choice)) for choice in chosen}
+        if self.given and set(kinds.values()) == {None}:
+            flags = ", ".join(f"--{name.replace('_', '-')}" for name in self.given)
+            raise UsageError(f"No estimator here can use {flags}: {_trained(kinds)}.", f"Leave out {flags}.")
         for model in self.models or ():
             if models.registry.load(model.name).kind not in kinds.values():
                 raise _unused(model, kinds)
@@ -107,12 +119,17 @@ def _kind(objective: Objective | None) -> str | None:
 _TRAINS = {None: "trains nothing", "critic": "trains a critic", "conditional": "trains a conditional density"}
 
 
+def _trained(kinds: dict[Choice, str | None]) -> str:
+    """Return in words what each estimator trains."""
+    words = (f"{choice.label} {_TRAINS.get(own, f'trains a {own}')}" for choice, own in kinds.items())
+    return ", ".join(words)
+
+
 def _unused(model: Choice, kinds: dict[Choice, str | None]) -> UsageError:
     kind = models.registry.load(model.name).kind
-    words = (f"{choice.label} {_TRAINS.get(own, f'trains a {own}')}" for choice, own in kinds.items())
-    usable = [name for name, other in models.registry.classes() if other.kind in kinds.values()]
+    usable = [name for name, each in models.registry.classes() if each.kind in kinds.values()]
     return UsageError(
-        f"No estimator here can use {model.label!r}, a {kind}: {', '.join(words)}.",
+        f"No estimator here can use {model.label!r}, a {kind}: {_trained(kinds)}.",
         f"Leave out --critic, or give one of: {', '.join(usable)}." if usable else "Leave out --critic.",
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from mibench import encoders, estimators, models, tasks
 from mibench.api import fingerprint
-from mibench.api.expand import views_of
+from mibench.api.expand import OF_TRAINING, views_of
 from mibench.api.plan import Plan, on_device, plan_grid
 from mibench.api.registries import REGISTRIES
 from mibench.engine.protocols import registry as protocols
@@ -63,12 +63,14 @@ def _plan(given: Mapping[str, Any]) -> Plan:
     """
     if "estimator" in given:
         return plan_grid(_grid(given, read("plan", {"estimator": given["estimator"]}).estimator))
+    read("plan", given)  # a value that cannot be read is no reason to leave out those that would use it
     own = [name for name, entry in estimators.registry.entries.items() if entry.origin == OWN]
     specs: list[RunSpec] = []
     refused: list[UsageError] = []
     for name in own:  # all that can be run with these settings
+        used = {key: value for key, value in given.items() if key not in OF_TRAINING or _trained([name])}
         try:
-            specs += plan_grid(_grid(given, [name])).specs
+            specs += plan_grid(_grid(used, [name])).specs
         except UsageError as error:
             refused.append(error)
     if not specs:
@@ -80,11 +82,19 @@ def _grid(given: Mapping[str, Any], names: Sequence[str]) -> Grid:
     """Return the grid of some estimators: what is given, and the rest as the reference has it."""
     levels = {name for name, about in SETTINGS.items() if about.level}
     unused = levels if "task" in given else {"mi"} if "rho" in given else set()
-    objectives = [estimators.objective_of(estimators.registry.choose(name)) for name in names]
-    if not any(objective is not None and objective.model == "critic" for objective in objectives):
+    trained = _trained(names)
+    if "critic" not in trained:
         unused |= {"critic"}
+    if not trained:
+        unused |= {*OF_TRAINING}
     reference = {name: text for name, text in defaults("check").items() if name not in unused}
     return read("plan", {**reference, **given, "estimator": list(names)})
+
+
+def _trained(names: Sequence[str]) -> set[str]:
+    """Return the kinds of models that some estimators train."""
+    objectives = (estimators.objective_of(estimators.registry.choose(name)) for name in names)
+    return {objective.model for objective in objectives if objective is not None}
 
 
 def freeze(planned: Plan, records: Iterable[Record]) -> Baseline:
@@ -137,7 +147,9 @@ def agree(frozen: Plan, given: Mapping[str, Any], name: str) -> None:
 
 def _asked(there: Mapping[str, set[Any]], given: Mapping[str, Any]) -> Plan:
     """Return the plan of what is given, on the tasks and with the n of a baseline where they are one grid."""
-    own: dict[str, Any] = {"n": there["n"], "steps": max(filter(None, there["steps"]), default=None)}
+    own: dict[str, Any] = {"n": there["n"]}
+    if "estimator" not in given or _trained(read("plan", {"estimator": given["estimator"]}).estimator):
+        own["steps"] = max(filter(None, there["steps"]), default=None)
     if there["task"] != {defaults("check")["task"]}:
         own["task"] = sorted(there["task"])
     try:

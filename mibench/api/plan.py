@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 
 from mibench import encoders, estimators, models, tasks
-from mibench.api.expand import Training, runs_of, views_of
+from mibench.api.expand import OF_TRAINING, Training, runs_of, views_of
 from mibench.engine import device as devices
 from mibench.engine.backends import registry as backends
 from mibench.engine.backends.base import Backend
@@ -85,10 +85,13 @@ def plan_grid(grid: Grid) -> Plan:
     return on_device(list(dict.fromkeys(specs)), grid.device, grid.backend)
 
 
-def training_of(grid: Grid) -> Training:
+def training_of(grid: Grid, verb: str = "run") -> Training:
     """Return how the models of a grid are trained, as far as the user says."""
-    given = _chosen(models.registry, grid.critic) or None
-    return Training(given, grid.steps, grid.lr, grid.schedule, grid.precision, grid.train_n or (None,))
+    chosen, usual = _chosen(models.registry, grid.critic) or None, read(verb, {})
+    given = [name for name in OF_TRAINING if getattr(grid, name) != getattr(usual, name)]
+    return Training(
+        chosen, grid.steps, grid.lr, grid.schedule, grid.precision, given, grid.train_n or (None,)
+    )
 
 
 def on_device(specs: Sequence[RunSpec], device: str, backend: str, source: Source | None = None) -> Plan:

@@ -127,8 +127,9 @@ def test_an_estimator_that_trains_nothing_has_no_fit_in_its_key():
         {"precision": "float64"},
     )
     for setting in others:
-        (spec,) = mibench.plan("correlation", n=64, seeds=1, **GRID, **setting).specs
+        spec, trained = mibench.plan(["correlation", "infonce"], n=64, seeds=1, **GRID, **setting).specs
         assert spec.key == plain.key
+        assert setting.items() <= vars(trained.fit).items()
     # A critic beside it is that of the others, and does not multiply it.
     both = mibench.plan(
         "correlation,nwj", n=64, seeds=1, critic=["bilinear", "separable", "joint"], **GRID

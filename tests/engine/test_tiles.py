@@ -245,6 +245,7 @@ def test_a_resumed_grid_reads_only_what_is_missing(tmp_path):
         ({"estimator": "interpolated", "n": 4096, "train_n": 8}, "whole score matrices"),
         ({"estimator": "nce[k=9]", "n": 16, "train_n": 8}, "needs 9 noise samples"),
         ({"train_n": 1}, "train_n"),
+        ({"estimator": "ksg", "train_n": 8}, "No estimator here can use --train-n"),
     ],
 )
 def test_what_train_n_cannot_be(settings, words):

@@ -10,6 +10,7 @@ import mibench
 from mibench import estimators
 from mibench.cli import app
 from mibench.errors import UsageError
+from mibench.grid import read
 from mibench.seeding import stream
 from mibench.tasks.pair import of_rows, scaled
 
@@ -89,6 +90,37 @@ def test_a_critic_for_none_is_refused():
     with pytest.raises(UsageError, match="ksg trains nothing") as refused:
         mibench.plan("ksg", critic="joint", **GRID)
     assert refused.value.how == "Leave out --critic."
+
+
+@pytest.mark.parametrize(
+    ("words", "flags"),
+    [
+        (["--lr", "0.1", "--steps", "7"], "--steps, --lr"),
+        (["--schedule", "constant", "--precision", "tf32"], "--schedule, --precision"),
+    ],
+)
+def test_settings_of_training_for_none_are_refused(words, flags):
+    done = CliRunner().invoke(app, ["run", "-e", "ksg,cca", "--dim", "2", *words, "--dry-run"])
+    assert done.exit_code == 2
+    assert done.stderr.splitlines() == [
+        f"Error: No estimator here can use {flags}: ksg trains nothing, cca trains nothing.",
+        f"Leave out {flags}.",
+    ]
+
+
+def test_settings_for_none_are_refused_of_own_data_too():
+    x, y = mibench.tasks.get("gaussian", dim=2, mi=1.0).sample(200, torch.Generator().manual_seed(0))
+    for settings, words in (
+        ({"steps": 7}, "--steps"),
+        ({"schedule": "one-cycle"}, "--schedule"),
+        ({"n": 8}, "n: "),
+    ):
+        with pytest.raises(UsageError, match=f"No estimator here can use {words}"):
+            mibench.estimate(x, y, "ksg,cca", device="cpu", **settings)
+        mibench.api.estimate.prepare(
+            x, y, read("estimate", {"estimator": "ksg,infonce", "device": "cpu", **settings})
+        )
+    mibench.estimate(x, y, "ksg", seeds=2, steps=2000, schedule="constant", device="cpu")  # the defaults
 
 
 @pytest.mark.parametrize(
