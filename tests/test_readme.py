@@ -244,17 +244,28 @@ def test_what_is_said_of_representations():
     ends = [end(means[name] for name in good) for end in (min, max)]
     others = [values[name] for values in (means, probes) for name in poor]
     (simcse,) = column("digits_encoders", "encoder_nats", encoder="simcse")
-    assert decimals(page, "results/digits_encoders/") == shown(*ends, *others, simcse) | {"0.97"}
-    assert min(probes[name] for name in good) > 0.97
+    untrained = {"folder": "digits_encoders", "encoder": "random"}
+    (truth,) = set(column("digits_encoders", "true_mi_low_nats")[:-1])
+    (bias,), (missed,) = (column(name=name, **untrained) for name in ("bias_nats", "critic_gap_nats"))
+    expected = shown(*ends, *others, simcse, truth, -bias, -missed) | {"0.96"}
+    assert decimals(page, "results/digits_encoders/") == expected
+    assert set(column("digits_encoders", "true_mi_high_nats")[:-1]) == {truth}
+    assert min(probes[name] for name in good) > 0.96
 
     own = column("digits_temperature", "encoder_nats", n=128)
     probe = column("digits_temperature", "probe_accuracy", n=128)
     expected = shown(own[0], own[-1]) | shown(min(probe), max(probe), digits=3) | {"0.05"}
     assert decimals(page, "results/digits_temperature/") == expected
 
-    band = column("digits_training", "true_mi_low_nats", n=128)
-    (upper,) = set(column("digits_training", "true_mi_high_nats", n=128))
-    assert decimals(page, "results/digits_training/") == shown(band[0], band[-1], upper)
+    probe = column("digits_training", "probe_nats", n=128)
+    read = column("digits_training", "mean_nats", n=128)
+    (exact,) = {
+        *column("digits_training", "true_mi_low_nats"),
+        *column("digits_training", "true_mi_high_nats"),
+    }
+    assert decimals(page, "results/digits_training/") == shown(probe[0], probe[-1], read[0], read[-1], exact)
+    assert probe == sorted(probe)
+    assert read == sorted(read)
 
     dropout = column("digits_dropout", "probe_accuracy", n=128)[-1]
     assert decimals(page, "results/digits_dropout/") == shown(dropout, probes["random"]) | {"0.8"}
@@ -271,9 +282,11 @@ def test_what_is_said_of_representations():
 def test_what_is_said_of_digits_and_cpc():
     page = "representations.md"
     four = {"folder": "digits", "encoder": "simclr", "estimator": "infonce", "n": 128}
-    (read,), (ceiling,) = (column(name=name, **four) for name in ("mean_nats", "ceiling_nats"))
-    high, low = max(column("digits", "true_mi_high_nats")), min(column("digits", "true_mi_low_nats"))
-    assert decimals(page, "Four images hold") == shown(read, ceiling, high, low)
+    (read,), (at_exact,) = (column(name=name, **four) for name in ("mean_nats", "exact_nats"))
+    (bias,), (own,) = (column(name=name, **four) for name in ("bias_nats", "bound_gap_nats"))
+    (truth,) = {*column("digits", "true_mi_low_nats"), *column("digits", "true_mi_high_nats")}
+    assert decimals(page, "Four images hold") == shown(read, at_exact, -bias, -own, truth)
+    assert set(column("digits", "bound_gap_nats", estimator="nwj")) == {0}
 
     ends = zip(column("cpc", "true_mi_low_nats"), column("cpc", "true_mi_high_nats"), strict=True)
     widths = [high - low for low, high in ends]

@@ -189,20 +189,28 @@ def _failures(group: pd.DataFrame) -> str:
 
 
 _LINES = "Solid: mean over seeds with its 95% interval. Dashed: at the exact density ratio. "
-_BAND = f"Shaded: where the truth of the representation lies; the origin is its upper end. {INSIDE_NOTE}"
+_BAND = f" Shaded: where the truth of the representation lies; the origin is its upper end. {INSIDE_NOTE}"
+_OWN = " Dash-dotted: the ceiling of the encoder's own estimate."
 
 
 def _with_band(text: str, band: str) -> Callable[[pd.DataFrame], str]:
     return lambda summary: text + band if has_interval(summary) else text
 
 
+def _of_bias(text: str) -> Callable[[pd.DataFrame], str]:
+    def caption(summary: pd.DataFrame) -> str:
+        is_limited = (summary["encoder_ceiling_nats"] < summary["true_mi_high_nats"]).any()
+        return _with_band(text, _BAND)(summary) + (_OWN if is_limited else "")
+
+    return caption
+
+
 BIAS_VS_N = FigureKind(
     "bias_vs_n",
     applies=lambda summary: True,
-    caption=_with_band(
+    caption=_of_bias(
         f"Bias against n, one line per true MI. {_LINES}Dotted: the ceiling's own bias, which no estimate "
-        "can exceed.",
-        f" {_BAND} Dash-dotted: the ceiling of the encoder's own estimate.",
+        "can exceed."
     ),
     draw=lambda summary, unit: _panels(summary, unit, _draw_bias, "true_mi"),
     places={"run": 10},
@@ -211,9 +219,7 @@ BIAS_VS_N = FigureKind(
 BIAS_VS_SAMPLES = FigureKind(
     "bias_vs_samples",
     applies=lambda summary: bool(summary["samples"].notna().any()),
-    caption=_with_band(
-        f"Bias against the size of the data set, one line per true MI. {_LINES}".strip(), f" {_BAND}"
-    ),
+    caption=_of_bias(f"Bias against the size of the data set, one line per true MI. {_LINES}".strip()),
     draw=lambda summary, unit: _panels(
         summary.dropna(subset="samples"),
         unit,
