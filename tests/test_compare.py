@@ -1,12 +1,14 @@
 """`mibench compare` and `reproduce` as users see them."""
 
 import json
+import math
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 import mibench
+from mibench import models
 from mibench.api import reproduce as reproducing
 from mibench.cli import app
 from mibench.store.segments import Store
@@ -199,10 +201,28 @@ def test_suites_of_the_package_are_sound(name):
     assert len({spec.estimator.label for spec in planned.specs}) == len(suite.estimators)
     published = suite.published_numbers()
     if published is not None:
-        labels = {spec.estimator.label for spec in planned.specs}
-        assert set(published["estimator"]) == labels
-        assert set(published["critic"]) == set(suite.critics)
-        assert len(published) == len(labels) * 2 * 5
+        names = {models.registry.choose(ours).label: name for name, ours in suite.critics.items()}
+        runs = [
+            (spec.estimator.label, names[spec.fit.model.label], dict(spec.task.options)["mi"])
+            for spec in planned.specs
+        ]
+        columns = ["estimator", "critic", "true_mi_nats"]
+        assert sorted(published[columns].itertuples(index=False, name=None)) == sorted(runs)
+
+
+def test_levels_in_bits_are_nats_in_runs_and_numbers(suite):
+    made = reproducing.load("lee-rhee-2024")
+    assert made.settings["mi"] == [2 * math.log(2) * factor for factor in (1, 2, 3, 4, 5)]
+    numbers = made.published_numbers().set_index(["critic", "estimator", "true_mi_nats"])["estimate_nats"]
+    assert numbers["bilinear", "infonce", 4 * math.log(2)] == 2.1302
+    assert numbers["bilinear", "nwj", 2 * math.log(2)] == -0.5365
+    assert numbers["separable", "mine[rate=0.1]", 10 * math.log(2)] == 4.4940
+    suite.write_text(SUITE.replace("n = 4", 'n = 4\nunit = "bits"'))
+    with pytest.raises(mibench.UsageError, match="of 1 nats, which the suite lacks") as found:
+        reproducing.load(str(suite)).published_numbers()
+    assert "0.6931472, 1.386294 nats" in found.value.how
+    (suite.parent / "numbers.csv").write_text(NUMBERS.replace(",1,", ",0.6931472,"))
+    assert set(reproducing.load(str(suite)).published_numbers()["true_mi_nats"]) == {math.log(2)}
 
 
 def test_published_names_are_ours_however_they_are_spelled(suite):
@@ -221,6 +241,9 @@ BAD = [
     (SUITE.replace('"nwj"', '"nwjj"'), "nwjj", "nwj"),
     (SUITE.replace('notes = ["smile[tau=1] is a known exception"]', 'notes = "one"'), "notes of", "a list"),
     (SUITE.replace("n = 4", "n = [4, 8]"), "n of the suite", "whole number"),
+    (SUITE.replace("n = 4", 'n = 4\nunit = "bit"'), "Unknown unit 'bit'", "bits"),
+    (SUITE.replace("mi = [1, 2]", 'mi = ["much"]'), "'much'", "number"),
+    (SUITE.replace("mi = [1, 2]", "mi = [1.5, 2]"), "of 1 nats, which the suite lacks", "1.5, 2 nats"),
     (SUITE.replace("two =", '"a/b" ='), "characters other than letters", "[critics]"),
     (SUITE.replace('"smile[tau=1]"]', "5]"), "not text", "in quotes"),
     (SUITE.replace('"bilinear"', "5"), "critics of the suite", "in quotes"),

@@ -28,7 +28,10 @@ FIT = list(grid.FIT)
 ABOUT = ["choices", "bound", "oracle_is_best"]
 """What follows from a cell's settings and is taken over from its records."""
 
-UNITS = ("nats", "bits")
+NATS_IN = {"nats": 1.0, "bits": math.log(2)}
+"""Nats in one of each unit."""
+
+UNITS = tuple(NATS_IN)
 
 MOST_FAILED = 0.1
 """The share of a cell's runs up to which failures are told and no more."""
@@ -297,7 +300,7 @@ def in_unit(frame: pd.DataFrame, unit: str) -> pd.DataFrame:
     if unit == "nats":
         return frame
     columns = [column for column in frame.columns if column.endswith("_nats")]
-    converted = frame.assign(**{column: frame[column] / np.log(2) for column in columns})
+    converted = frame.assign(**{column: frame[column] / NATS_IN[unit] for column in columns})
     return converted.rename(columns={column: f"{column[:-5]}_bits" for column in columns})
 
 
@@ -307,7 +310,6 @@ def shown_in(frame: pd.DataFrame, unit: str) -> pd.DataFrame:
     `bias` stands beside `bias_nats`. What the encoder itself reads, `encoder_nats`, is `own`: `encoder` is a
     setting.
     """
-    scale = math.log(2) if unit == "bits" else 1.0
-    shown = frame[[column for column in frame.columns if column.endswith("_nats")]] / scale
+    shown = frame[[column for column in frame.columns if column.endswith("_nats")]] / NATS_IN[unit]
     shown = shown.rename(columns={"encoder_nats": "own", "encoder_se_nats": "own_se"})
     return pd.concat([frame, shown.rename(columns=lambda name: name.removesuffix("_nats"))], axis=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Sequence
@@ -12,11 +13,12 @@ from typing import Any
 import pandas as pd
 
 from mibench import estimators, models
+from mibench.analysis.cells import NATS_IN
 from mibench.api.plan import Plan, plan_grid
 from mibench.errors import UsageError, unknown
-from mibench.grid import SETTINGS, OneOrMore, read
+from mibench.grid import SETTINGS, OneOrMore, one_of, read
 from mibench.notation import parse, split_names
-from mibench.options import path_of
+from mibench.options import path_of, real_number
 
 SUITES = Path(__file__).parents[1] / "suites"
 
@@ -32,6 +34,7 @@ class Suite:
         published: path of a CSV table beside the file, with columns estimator, critic, true_mi_nats,
             estimate_nats, reading_error_nats.
         notes: what a reader of the numbers should know.
+        unit: of `mi` in the file, "nats" or "bits"; in `settings` it is in nats.
     """
 
     title: str
@@ -41,6 +44,7 @@ class Suite:
     reference: str = ""
     published: str | None = None
     notes: list[str] = field(default_factory=list)
+    unit: str = "nats"
     folder: Path = SUITES
 
     def plan(
@@ -93,10 +97,14 @@ class Suite:
                 f"{str(path)!r} lacks {', '.join(sorted(needed - set(table)))}.",
                 f"Its columns are {', '.join(sorted(needed))}.",
             )
-        return self._matched(table.assign(estimator=[_label(name) for name in table["estimator"]]), path)
+        named = table.assign(
+            estimator=[_label(name) for name in table["estimator"]],
+            true_mi_nats=[self._level(nats, path) for nats in table["true_mi_nats"]],
+        )
+        return self._matched(named, path)
 
     def _matched(self, published: pd.DataFrame, path: Path) -> pd.DataFrame:
-        """Return the published numbers, if each is of a critic and an estimator of the suite, once."""
+        """Return the published numbers, if each is of something that the suite has, and once."""
         for kind, known in (("estimator", self._labels()), ("critic", [*self.critics])):
             for name in published[kind]:
                 if name not in known:
@@ -105,6 +113,17 @@ class Suite:
         if len(twice):
             raise UsageError(f"{str(path)!r} has two numbers for {twice.iloc[0]['estimator']}.", "Keep one.")
         return published
+
+    def _level(self, nats: float, path: Path) -> float:
+        """Return the level of the suite that is, to rounding, a published true MI."""
+        levels = self.settings.get("mi", [nats])
+        for level in levels:
+            if math.isclose(level, nats, rel_tol=_ROUNDED):
+                return float(level)
+        raise UsageError(
+            f"{str(path)!r} has a number at a true MI of {nats:g} nats, which the suite lacks.",
+            f"Its levels are {', '.join(f'{level:.7g}' for level in levels)} nats.",
+        )
 
     def _labels(self) -> list[str]:
         return [_label(name) for text in self.estimators for name in split_names(text)]
@@ -158,6 +177,9 @@ def load(name: str) -> Suite:
     _check(content, path)
     own = {key: value for key, value in content.items() if key in _OWN}
     settings = {key: value for key, value in content.items() if key not in _OWN}
+    scale = NATS_IN[one_of(content.get("unit", "nats"), "unit", NATS_IN)]
+    if "mi" in settings:
+        settings["mi"] = [scale * real_number(level, "mi") for level in settings["mi"]]
     return Suite(**own, settings=settings, folder=path.parent)
 
 
@@ -197,6 +219,8 @@ def _check(content: dict[str, Any], path: Path) -> None:
         )
 
 
+_ROUNDED = 1e-6
+"""Relative error of a level in a table of published numbers: seven digits are enough."""
 _NUMBERS = ("true_mi_nats", "estimate_nats", "reading_error_nats")
 _KINDS: dict[type, Any] = {str: str, int: int, float: (int, float)}
 _NAMES: dict[Any, str] = {
@@ -207,7 +231,7 @@ _NAMES: dict[Any, str] = {
     (int, float): "a number",
 }
 _OWN: dict[str, Any] = {
-    **dict.fromkeys(("title", "reference", "published"), str),
+    **dict.fromkeys(("title", "reference", "published", "unit"), str),
     **dict.fromkeys(("estimators", "notes"), list),
     "critics": dict,
 }

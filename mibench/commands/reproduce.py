@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 def reproduce(
     *,
     suite: Annotated[
-        str, typer.Argument(help="song-ermon-2020, poole-2019, or the path of a TOML file like them.")
+        str,
+        typer.Argument(
+            help="song-ermon-2020, lee-rhee-2024, poole-2019, or the path of a TOML file like them."
+        ),
     ],
     critic: Annotated[
         list[str] | None,
