@@ -36,7 +36,7 @@ def encode(
     missing = missing_encoders(specs, store)
     steps = sum(encoders.registry.make(pack[0].encoder).steps for pack in missing)
     with observer.progress(f"Training {sum(map(len, missing))} encoders", steps) as report:
-        for made in itertools.chain(*(train_encoders(pack, device, report) for pack in missing)):
+        for made in itertools.chain.from_iterable(train_encoders(pack, device, report) for pack in missing):
             found[made.spec] = made
             if store and not made.message:
                 store.keep(made.spec.key, made.arrays(), _about(made))
