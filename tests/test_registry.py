@@ -496,7 +496,7 @@ def among_faulty(tmp_path_factory):
 
 
 def test_what_a_plugin_raises_is_said_to_be_its_fault(among_faulty):
-    commands = [f"run -e {name} {SMALL}" for name in ("faulty", "unmade", "unchecked")]
+    commands = [f"run -e {name} -n 4 --seeds 1 --device cpu" for name in ("faulty", "unmade", "unchecked")]
     commands += ["describe faulty", f"check -e faulty --save x.json {SMALL}", f"run -c kindless {SMALL}"]
     for status, output, error in mibench_in(among_faulty, *commands):
         assert status == 2, (output, error)
@@ -506,7 +506,7 @@ def test_what_a_plugin_raises_is_said_to_be_its_fault(among_faulty):
 
 def test_a_broken_model_leaves_the_advice_on_models(among_faulty):
     untrained, conditional, critics = mibench_in(
-        among_faulty, f"run -e ksg -c joint {SMALL}", f"run -e doe -c joint {SMALL}", "list critics"
+        among_faulty, "run -e ksg -c joint -n 4 --device cpu", f"run -e doe -c joint {SMALL}", "list critics"
     )
     assert untrained[0] == conditional[0] == 2
     assert "Leave out --critic." in untrained[1]
