@@ -18,6 +18,10 @@ class UsageError(ValueError):
         self.what = what
         self.how = how
 
+    def __reduce__(self) -> tuple[type[UsageError], tuple[str, str]]:
+        """Return what makes the error again in another process."""
+        return type(self), (self.what, self.how)
+
 
 class StoreError(UsageError):
     """A results store that cannot be read or written as it is."""

@@ -5,6 +5,7 @@ import logging
 import math
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -398,7 +399,13 @@ def test_reading_results_does_not_import_torch(out):
 
 def started(out, *words):
     command = [sys.executable, "-m", "mibench.cli", "run", "--out", str(out), *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    # A shell starts what runs in its background with Ctrl-C ignored, and children inherit that.
+    return subprocess.Popen(command, **pipes, text=True, preexec_fn=restore_interrupts)
+
+
+def restore_interrupts():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def lines_in(out):
@@ -440,8 +447,6 @@ def test_killed_at_any_moment_and_run_again(out, tmp_path):
 
 
 def test_ctrl_c_keeps_what_is_finished(out):
-    import signal
-
     process = started(out, *LONGER)
     stderr = interrupted(process, out, lambda: process.send_signal(signal.SIGINT))
     assert process.returncode == 130

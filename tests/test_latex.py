@@ -53,7 +53,9 @@ def compiled(folder, *parts):
 
 
 def regression_table():
-    verdicts = compare([Cell("nwj", {"estimator": "nwj_1"}, [0, 1], [1.0, 2.0], [1.0, 2.1], {}, None)])
+    verdicts = compare(
+        [Cell("nwj", {"estimator": "nwj_1"}, [0, 1], [1.0, 2.0], [1.0, 2.1], {}, None, {}, {}, {})]
+    )
     return regression_reports.table(verdicts, [])
 
 
@@ -63,7 +65,10 @@ def estimates_table():
     ) | dict.fromkeys(("shuffled_low", "shuffled_high"), -0.1)
     row = {f"{name}_nats": value for name, value in numbers.items()}
     return estimates.table(
-        pd.DataFrame([{"estimator": "a_b", **row, "failed": 0, "runs": 1}]), 8, (6, 2, 2), "nats"
+        pd.DataFrame([{"estimator": "a_b", **row, "failed": 0, "runs": 1, "trained": True, "bound": None}]),
+        8,
+        (6, 2, 2),
+        "nats",
     )
 
 

@@ -118,7 +118,7 @@ MUTANTS = [
     (NORMALISED, "self.g(x) @", "self.g(x * 0) @", "inputs matter"),
     (JOINT, "return mlp(", "first = first - first.mean(0)\n        return mlp(", "runs do not mix"),
     (JOINT, "generator, dtype)", "torch.Generator().manual_seed(0), dtype)", "initial parameters"),
-    (JOINT, "view(runs, n, n)", "view(runs, n, n).mT", "rows are x, columns are y"),
+    (JOINT, "view(runs, n, m)", "view(runs, m, n).mT", "rows are x, columns are y"),
     (GAUSSIAN_MLP, "+ LOG_2_PI / 2", "+ LOG_2_PI", "densities integrate to 1"),
     (GAUSSIAN_MLP, "- log_s.sum(-1, keep", "+ log_s.sum(-1, keep", "pairs are the diagonal"),
     (NOISE_MLP, "log_snr / LOG_SNR_SCALE", "log_snr * 0", "inputs matter"),

@@ -1,6 +1,7 @@
 """The process as a whole: how threads wait, and that a library call leaves its settings as they were."""
 
 import os
+import pickle
 import random
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import torch
 import mibench
 from mibench import process
 from mibench.api import cost as costs
-from mibench.errors import SlowWarning
+from mibench.errors import SlowWarning, StoreError
 from mibench.process import SPIN_COUNT, WAITING, warn_of_waiting
 from mibench.store.encoders import EncoderStore
 
@@ -146,3 +147,8 @@ def test_a_library_call_leaves_the_process_as_it_was(call, precision, tmp_path):
         assert settings() == before
     finally:
         torch.set_float32_matmul_precision(before_all)
+
+
+def test_errors_of_users_come_back_from_another_process():
+    error = pickle.loads(pickle.dumps(StoreError("It is full.", "Free some space.")))
+    assert (type(error), error.what, error.how) == (StoreError, "It is full.", "Free some space.")

@@ -4,9 +4,10 @@
     >>> mibench.encoders.get("simclr[temperature=0.2]").temperature
     0.2
 
-A recipe is a dataclass in a file of this folder with a literal `name`; its fields are the options that users
-type. Seeds of one recipe train as one pack: parameters lead with the run axis. Other packages add theirs
-through the entry-point group `mibench.encoders`.
+A recipe is a dataclass in a file of this folder with a literal `name` that derives from `Encoder`
+(`base.py`), or for images from `ImageEncoder` (`images.py`); its fields are the options that users type.
+`random.py` and `simclr.py` are good examples. Seeds of one recipe train as one pack: parameters lead with the run axis. Other
+packages add theirs through the entry-point group `mibench.encoders`.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ import pandas as pd
 
 from mibench.limits import LARGEST, too_high
 
-SCHEMA = 5
+SCHEMA = 6
 """Raised when a record's fields change; older ones are upgraded on reading, newer ones refused."""
 
 LAST_UNJUDGED = 4
@@ -297,7 +297,12 @@ def _from_schema_4(values: dict[str, Any]) -> dict[str, Any]:
     if is_unbiased and exact["exact_nats"] is not None and ends[0] == ends[1]:
         exact = {"exact_nats": ends[0], "exact_se_nats": 0.0}
     probe = ends[0] if values.get("probe_accuracy") is not None else None
-    return values | exact | {"probe_nats": probe, "train_n": None}
+    return values | exact | {"probe_nats": probe}
+
+
+def _from_schema_5(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a record of the time when models were read at the n of their training."""
+    return values | {"train_n": None}
 
 
 def _judged_now(record: Record) -> dict[str, Any]:
@@ -309,7 +314,13 @@ def _judged_now(record: Record) -> dict[str, Any]:
     return {"status": "diverged", "message": message} if message else {}
 
 
-_UPGRADES = {1: _from_schema_1, 2: _from_schema_2, 3: _from_schema_3, 4: _from_schema_4}
+_UPGRADES = {
+    1: _from_schema_1,
+    2: _from_schema_2,
+    3: _from_schema_3,
+    4: _from_schema_4,
+    5: _from_schema_5,
+}
 
 
 @cache

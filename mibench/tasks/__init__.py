@@ -10,8 +10,8 @@
 
 A task is a dataclass in a file of this folder with a literal `name` that derives from `Task` (`base.py`);
 its fields are the options that users type. `gaussian.py` is a good example. Helpers: `pair.py`, what a task
-makes; `normal.py`, `images.py`, `regression.py` and `probe.py`. Other packages add theirs through the
-entry-point group `mibench.tasks`.
+makes; `normal.py`, `images.py`, `enumeration.py`, `regression.py` and `probe.py`. Other packages add theirs
+through the entry-point group `mibench.tasks`.
 """
 
 from __future__ import annotations
