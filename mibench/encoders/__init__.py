@@ -6,8 +6,8 @@
 
 A recipe is a dataclass in a file of this folder with a literal `name` that derives from `Encoder`
 (`base.py`), or for images from `ImageEncoder` (`images.py`); its fields are the options that users type.
-`random.py` and `simclr.py` are good examples. Seeds of one recipe train as one pack: parameters lead with the run axis. Other
-packages add theirs through the entry-point group `mibench.encoders`.
+`random.py` and `simclr.py` are good examples. Seeds of one recipe train as one pack: parameters lead with
+the run axis. Other packages add theirs through the entry-point group `mibench.encoders`.
 """
 
 from __future__ import annotations
