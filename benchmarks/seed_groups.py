@@ -2,9 +2,10 @@
 
     python -m benchmarks.seed_groups [SEEDS]
 
-trains the critics of the published staircase (Song & Ermon 2020) up to 4 nats and prints for each seed the estimate
-and the singular values of E[d^2 f / dx dy], which is E[x f(x, y) y'] for independent standard normal x and y (Stein).
-The task is isotropic: a critic that sees every direction has 20 singular values of about the same size.
+trains the critics of the published staircase (Song & Ermon 2020) up to 4 nats and prints for each seed
+the estimate and the singular values of E[d^2 f / dx dy], which is E[x f(x, y) y'] for independent
+standard normal x and y (Stein). The task is isotropic: a critic that sees every direction has 20 singular
+values of about the same size.
 """
 
 from __future__ import annotations

@@ -28,6 +28,8 @@ def test_keys_are_found_again(name):
             levels["dim"] = int(records["dim_x"].iloc[0])
         if setting["task"].startswith(("cpc", "digits")) or "levels=" in setting["protocol"]:
             del levels["mi"]  # it follows from the options of the task or the protocol
+        if records["train_n"].notna().all():
+            levels["train_n"] = sorted(int(n) for n in records["train_n"].unique())
         if setting["protocol"].startswith("samples"):
             levels["samples"] = sorted(int(size) for size in records["samples"].unique())
         planned = mibench.plan(
