@@ -168,7 +168,7 @@ def _cost(records: pd.DataFrame) -> pd.DataFrame:
     # A run on samples stops early, so that its number of steps is not known.
     steps = finished["steps"].where(finished["samples"].isna())
     costs = finished.assign(
-        score_evaluations=steps * finished["n"] ** 2,
+        score_evaluations=steps * finished["train_n"].fillna(finished["n"]) ** 2,
         seconds_per_1000_steps=finished["training_s"] / steps * 1000,
     )
     columns = ["score_evaluations", "seconds_per_1000_steps"]

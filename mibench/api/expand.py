@@ -168,7 +168,8 @@ def runs_of(
         own_protocol = protocols.describe(protocol.untrained()) if objective is None else followed
         trained = [n for n in training.train_ns if n is not None and objective is not None]
         _check(estimator, views, [*own_ns, *trained])
-        _check_in_tiles(estimator, own_ns)
+        if protocol.reads_other_n:
+            _check_in_tiles(estimator, own_ns)
         settings = list(_settings(estimator, objective, views, protocol, training))
         for fit in dict.fromkeys(fit for *_, fit in settings if fit is not None):
             for size in own_ns:

@@ -75,7 +75,7 @@ def plan_grid(grid: Grid) -> Plan:
     """
     chosen = _chosen(estimators.registry, grid.estimator)
     views = views_of([choice for name in grid.task for choice in _levels(name, grid)], _encoders(grid))
-    for choice, n in itertools.product(dict.fromkeys(view.task for view in views), grid.n):
+    for choice, n in itertools.product(dict.fromkeys(view.task for view in views), {*grid.n, *grid.train_n}):
         with tasks.registry.blaming(choice.name):
             tasks.registry.make(choice).check(n)
     training = training_of(grid)

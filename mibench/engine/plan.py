@@ -133,25 +133,31 @@ class Pack:
     @property
     def anchors(self) -> int:
         """How many rows of a batch are read."""
-        return anchors_at(self.first.n)
+        return anchors_at(self.first.n) if self.in_tiles else self.first.n
+
+    @property
+    def in_tiles(self) -> bool:
+        """Whether batches are read in tiles: where matrices are large, or larger than those of training."""
+        if not self.is_read or self.model is None:
+            return False
+        return self.first.n > min(LARGEST_MATRIX, self.fit.train_n or LARGEST_MATRIX)
 
     @property
     def pilot_batches(self) -> int:
         """How many batches are read before it is known how many are needed."""
-        return PILOT_BATCHES if self.first.n <= LARGEST_MATRIX else FEW_BATCHES
+        return PILOT_BATCHES if self.anchors == self.first.n else FEW_BATCHES
 
     @cached_property
     def reading_model(self) -> Any:  # noqa: ANN401 - a model of any kind, or one that returns tiles
         """The model as it is read: where matrices would be too large, it returns tiles."""
-        n = self.first.n
-        if n <= LARGEST_MATRIX or self.model is None:
+        if not self.in_tiles:
             return self.model
-        return tiled_model(self.model, self.anchors, self.cost.activations / n**2)
+        return tiled_model(self.model, self.anchors, self.cost.activations / self.first.n**2)
 
     def reading_pair(self, place: int) -> Pair:
         """Return the pair of a training as it is read."""
         pair = self.pairs[place]
-        return pair if self.first.n <= LARGEST_MATRIX else tiled_pair(pair, self.anchors)
+        return tiled_pair(pair, self.anchors) if self.in_tiles else pair
 
     @cached_property
     def pairs(self) -> tuple[Pair, ...]:
@@ -237,7 +243,7 @@ class Pack:
     @property
     def bytes_in_tiles(self) -> int:
         """Memory that reading in tiles needs: data in float64, features, tiles with a few copies."""
-        if self.first.n <= LARGEST_MATRIX or self.model is None:
+        if not self.in_tiles:
             return 0
         features = self.first.n * FEATURES_A_ROW * torch.finfo(self.dtype).bits // 8
         runs = len(self.trainings) * (4 * 8 * self.numbers_a_batch + 2 * features)

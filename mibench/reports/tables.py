@@ -71,7 +71,8 @@ def has_sampling(summary: pd.DataFrame) -> bool:
 
 def is_varying(cells: pd.DataFrame, column: str) -> bool:
     """Return whether a setting has several values: of how models are trained, among those that are."""
-    return bool(cells[column].nunique(dropna=column in FIT[1:]) > 1)
+    among = cells[cells["critic"].notna()] if column in FIT[1:] else cells
+    return bool(among[column].nunique(dropna=False) > 1)
 
 
 def settings(row: Mapping[Any, Any], columns: Sequence[str]) -> dict[str, str]:

@@ -50,7 +50,7 @@ class Record:
         bound: "lower" or "upper" where the estimator bounds the MI (its docstring says in what sense).
         oracle_is_best: whether no model can do better, in expectation, than the value at the exact ratio.
         truth, truth_confidence: how the truth is known ("closed form"), and at what confidence.
-        train_n: rows of a training batch, where it is another number than `n`, those of a batch that is read.
+        train_n: rows of a training batch where that was set; else they are `n`, as of a batch that is read.
         protocol: `stream`, `staircase` or `samples`; `samples` is the size of the data set in the last.
         estimate_nats, estimate_se_nats: mean over the batches that were read, and its standard error; a
             single reading of all rows has none.

@@ -2,6 +2,7 @@
 
 import math
 
+import pandas as pd
 import pytest
 import torch
 
@@ -12,6 +13,7 @@ from mibench.engine import plan, tiling
 from mibench.engine.read import standard_error
 from mibench.estimators.conditional.density import FromDensity
 from mibench.objectives import OfScores
+from mibench.reports import tables
 from mibench.seeding import stream
 from mibench.tiles import Tiles
 
@@ -259,3 +261,51 @@ def test_memory_is_announced_for_reading_in_tiles():
     (large,) = mibench.plan("infonce", n=2**17, **settings).packs()
     assert small.bytes < large.bytes < 2**29
     assert large.trainings[0][0].in_training.n == 64
+
+
+@pytest.mark.parametrize("protocol", ["samples", "staircase"])
+def test_what_is_read_as_it_was_trained_is_read_from_the_matrix(protocol, small_matrices):
+    """Above the largest n that the stream reads from a matrix, too: objectives need one."""
+    names = "infonce,nce,smile,js,dv,mine,interpolated"
+    sizes = {"samples": 240} if protocol == "samples" else {}
+    frame = mibench.run(names, dim=2, mi=1, n=20, seeds=1, steps=6, protocol=protocol, device="cpu", **sizes)
+    assert (frame["status"] == "ok").all(), list(frame["message"])
+
+
+def test_batches_larger_than_those_of_training_are_read_in_tiles_with_every_row():
+    whole = grid("infonce,nwj,smile", n=24, train_n=24).loc[:, "oracle_nats"]
+    part = grid("infonce,nwj,smile", n=24, train_n=8)
+    assert (part["status"] == "ok").all()
+    same = part["batches"] == grid("infonce,nwj,smile", n=24, train_n=24)["batches"]
+    assert part["oracle_nats"][same].to_numpy() == pytest.approx(whole[same].to_numpy(), abs=1e-11)
+
+
+def test_memory_is_small_where_a_large_model_is_read_above_its_training():
+    (pack,) = mibench.plan(
+        "infonce", dim=2, mi=1, n=2048, train_n=16, seeds=1, critic="joint", device="cpu"
+    ).packs()
+    (read,) = (own for _, own in pack.readings())
+    assert read.in_tiles
+    assert read.anchors == 2048
+    assert read.reading_model.most_pairs < 2**12  # a pair of the joint critic takes several hundred numbers
+    assert pack.bytes < 2**26
+
+
+def test_the_cost_of_a_training_is_that_of_its_own_n():
+    found = mibench.compare(
+        ["infonce", "nwj"], dim=2, mi=1, n=64, train_n=16, steps=10, seeds=2, device="cpu"
+    )
+    assert set(found.cells["score_evaluations"]) == {10 * 16**2}
+
+
+def test_tables_tell_the_n_of_training_apart_where_it_varies():
+    frames = [grid("infonce", n=16).reset_index(), grid("infonce", n=16, train_n=8).reset_index()]
+    shown = tables.table(mibench.summarise(pd.concat(frames, ignore_index=True)))
+    assert shown.titles[:3] == ["True MI", "n", "train n"]
+    assert [row[2] for row in shown.rows] == ["–", "8"]
+    assert "train n" not in shown.caption
+
+
+def test_a_task_is_asked_for_batches_of_training_too():
+    with pytest.raises(UsageError, match="719 different x"):
+        mibench.plan("infonce", "digits", n=16, train_n=2000, device="cpu")
