@@ -14,6 +14,7 @@ from mibench.engine.protocols.base import Protocol
 from mibench.engine.sources import dims_of, pair_of
 from mibench.engine.tiling import LARGEST_MATRIX
 from mibench.errors import UsageError
+from mibench.grid import FIT, SETTINGS
 from mibench.objectives import Objective
 from mibench.registry import Choice
 from mibench.spec import DEFAULT_LEARNING_RATE, Fit, RunSpec, Setting, grid
@@ -58,7 +59,7 @@ def _not_yet(
     raise RuntimeError("a representation cannot be drawn before its encoder is trained")
 
 
-OF_TRAINING = ("train_n", "steps", "lr", "schedule", "precision")
+OF_TRAINING = tuple(name for name in FIT if name != "critic")
 """The settings that mean nothing where no model is trained, beside the model itself."""
 
 
@@ -82,7 +83,7 @@ class Training:
         """Raise a UsageError for a model or a setting that none of the estimators can use."""
         kinds = {choice: _kind(_objective(choice)) for choice in chosen}
         if self.given and set(kinds.values()) == {None}:
-            flags = ", ".join(f"--{name.replace('_', '-')}" for name in self.given)
+            flags = ", ".join(SETTINGS[name].flags[0] for name in self.given)
             raise UsageError(f"No estimator here can use {flags}: {_trained(kinds)}.", f"Leave out {flags}.")
         for model in self.models or ():
             if models.registry.load(model.name).kind not in kinds.values():

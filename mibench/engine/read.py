@@ -230,6 +230,11 @@ def standard_error(values: Tensor) -> float:
     return deviation(values) / math.sqrt(len(values))
 
 
+def mean_and_error(values: Tensor | None) -> tuple[float, float]:
+    """Return the mean of independent values and its standard error, NaN where there are none."""
+    return (math.nan, math.nan) if values is None else (values.mean().item(), standard_error(values))
+
+
 def deviation(values: Tensor) -> float:
     """Return the standard deviation of values, NaN of a single one."""
     return values.std().item() if len(values) > 1 else math.nan
@@ -396,18 +401,19 @@ def summarise(
     """
     if exact is not None and exact.isposinf().any():
         exact = precise = None
-    judged = exact if precise is None else precise
+    oracle, oracle_se = mean_and_error(exact)
+    judged, judged_se = mean_and_error(exact if precise is None else precise)
     return Readout(
         estimate=values.mean().item(),
         estimate_se=standard_error(values),
         batch_std=deviation(values),
         batches=len(values),
-        oracle=math.nan if exact is None else exact.mean().item(),
-        oracle_se=math.nan if exact is None else standard_error(exact),
+        oracle=oracle,
+        oracle_se=oracle_se,
         critic_gap_se=math.nan if exact is None else standard_error(values - exact),
         message=failure(estimator, n, values, exact, collapsed),
-        exact=math.nan if judged is None else judged.mean().item(),
-        exact_se=math.nan if judged is None else standard_error(judged),
+        exact=judged,
+        exact_se=judged_se,
         **more,
     )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import cast
 
 import torch
@@ -40,11 +40,7 @@ class TiledCritic:
     def scores(self, parameters: Tensors, x: Tensor, y: Tensor) -> Tensor:
         """Return f(x_i, y_j) of every run, as tiles in place of a tensor."""
         of_x, of_y = _features(self.critic, parameters, x, y)
-
-        def block(rows: slice, columns: slice) -> Tensor:
-            return self.critic.scores_of(parameters, of_x[:, rows], of_y[:, columns])
-
-        return _as_tensor(Tiles(block, len(x), x.shape[1], self.anchors, self.most_pairs))
+        return _tiles(partial(self.critic.scores_of, parameters), of_x, of_y, self.anchors, self.most_pairs)
 
 
 @dataclass(frozen=True)
@@ -57,11 +53,7 @@ class TiledConditional:
 
     def log_prob(self, parameters: Tensors, x: Tensor, y: Tensor) -> Tensor:
         """Return log q(y_j | x_i) of every run, as tiles in place of a tensor."""
-
-        def block(rows: slice, columns: slice) -> Tensor:
-            return self.density.log_prob(parameters, x[:, rows], y[:, columns])
-
-        return _as_tensor(Tiles(block, len(x), x.shape[1], self.anchors, self.most_pairs))
+        return _tiles(partial(self.density.log_prob, parameters), x, y, self.anchors, self.most_pairs)
 
     def log_prob_of_pairs(self, parameters: Tensors, x: Tensor, y: Tensor) -> Tensor:
         """Return log q(y_i | x_i)."""
@@ -91,15 +83,8 @@ def tiled_pair(pair: Pair, anchors: int) -> Pair:
     def tiled(known: Pairwise | None) -> Pairwise | None:
         if known is None:
             return None
-        of_pairs: Callable[[Tensor, Tensor], Tensor] = known
-
-        def tiles(x: Tensor, y: Tensor) -> Tensor:
-            def block(rows: slice, columns: slice) -> Tensor:
-                return of_pairs(x[..., rows, :], y[..., columns, :])
-
-            return _as_tensor(Tiles(block, len(x), x.shape[-2], anchors))
-
-        return tiles
+        of_pairs: Pairwise = known
+        return lambda x, y: _tiles(of_pairs, x, y, anchors)
 
     return replace(pair, log_ratio=tiled(pair.log_ratio), log_conditional=tiled(pair.log_conditional))
 
@@ -112,6 +97,13 @@ def _features(critic: Critic, parameters: Tensors, x: Tensor, y: Tensor) -> tupl
     return torch.cat(of_x, 1), torch.cat(of_y, 1)
 
 
-def _as_tensor(tiles: Tiles) -> Tensor:
-    """Estimators and objectives use of a matrix only what `Tiles` and `mibench.scores` offer."""
-    return cast("Tensor", tiles)
+def _tiles(of_pairs: Pairwise, x: Tensor, y: Tensor, anchors: int, most_pairs: int = TILE_PAIRS) -> Tensor:
+    """Return a function of all pairs of rows, x (R, n, any) and y (R, n, any), as tiles in place of a tensor.
+
+    Estimators and objectives use of a matrix only what `Tiles` and `mibench.scores` offer.
+    """
+
+    def block(rows: slice, columns: slice) -> Tensor:
+        return of_pairs(x[:, rows], y[:, columns])
+
+    return cast("Tensor", Tiles(block, len(x), x.shape[1], anchors, most_pairs))

@@ -18,7 +18,15 @@ from mibench.engine.fit import Fitted, fit
 from mibench.engine.loop import Report
 from mibench.engine.plan import Pack, at_level
 from mibench.engine.protocols.base import Protocol
-from mibench.engine.read import Reader, Readers, Readout, exact_readings, failure, standard_error
+from mibench.engine.read import (
+    Reader,
+    Readers,
+    Readout,
+    exact_readings,
+    failure,
+    mean_and_error,
+    standard_error,
+)
 from mibench.errors import UsageError
 from mibench.estimators.base import Estimator
 from mibench.options import option, real_number
@@ -134,18 +142,19 @@ average of span {{ span | setting }}. The oracle there is the plain mean over th
         values, raw = smoothed[level][-tail:], curve[level][-tail:]
         # The raw values are checked: smoothing carries the last finite one over all that are not.
         finite = bool(curve[level].isfinite().all())
+        oracle, oracle_se = mean_and_error(exact)
         message = failure(estimator, n, values, exact) if finite else "a training batch's value is not finite"
         return Readout(
             estimate=values.mean().item(),
             estimate_se=_blocked_error(raw),
             batch_std=raw.std().item(),
             batches=len(raw),
-            oracle=math.nan if exact is None else exact.mean().item(),
-            oracle_se=math.nan if exact is None else standard_error(exact),
+            oracle=oracle,
+            oracle_se=oracle_se,
             critic_gap_se=math.nan if exact is None else _blocked_error(raw - exact),
             message=message,
-            exact=math.nan if exact is None else exact.mean().item(),
-            exact_se=math.nan if exact is None else standard_error(exact),
+            exact=oracle,
+            exact_se=oracle_se,
             curve=curve[level],
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -11,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from mibench.analysis.cells import NATS_IN
 from mibench.reports.figures.style import PAGE_INCHES, PANEL_INCHES, Colour, Look, entry, facets
 
 SPAN = 200
@@ -32,7 +32,7 @@ def staircase(
     Pale: the training batches' values. Dark: their exponentially weighted average of span 200. Black steps:
     the truth. Crosses: the published estimates, where there are any, at the middle of what they average.
     """
-    scale = 1 / math.log(2) if unit == "bits" else 1.0
+    scale = 1 / NATS_IN[unit]
     entries = [
         entry("training batch", color="0.4", alpha=0.4, linewidth=0.8),
         entry(f"smoothed, span {SPAN}", color="0.4"),

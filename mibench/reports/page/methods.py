@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from mibench.analysis.cells import CELL, FIT, summarise
+from mibench.analysis.cells import CELL, FIT, NATS_IN, summarise
 from mibench.reports.page.citations import ADAM, BARBER_AGAKOV, ONE_CYCLE, Citations
 from mibench.reports.page.content import About
 from mibench.reports.page.templates import environment
@@ -74,7 +74,7 @@ def _subjects(records: pd.DataFrame, about: About, unit: str) -> dict[str, Any]:
         "tasks": _items(records, "task", about),
         "dims": dims,
         "square": all(x == y for x, y in dims),
-        "levels": list(records["true_mi_nats"].dropna() / (math.log(2) if unit == "bits" else 1.0)),
+        "levels": list(records["true_mi_nats"].dropna() / NATS_IN[unit]),
         "encoders": _items(encoded, "encoder", about),
         "truths": _truths(encoded),
         "count_encoders": len(encoders),
