@@ -27,6 +27,10 @@ P = ParamSpec("P")
 OneOrMore: TypeAlias = T | Iterable[T]
 
 
+AUTO = "auto"
+"""Of a setting that is left to us."""
+
+
 class Words(str):
     """A default that depends on the other settings, in words; where it is given, nothing is read."""
 
@@ -145,6 +149,11 @@ def _seeds(value: OneOrMore[int | str], _: str) -> tuple[int, ...]:
     if alone is not None and (not isinstance(value, Iterable) or isinstance(alone, str)):
         return tuple(range(whole_number(alone, "seeds", least=1)))
     return tuple(whole_number(item, "seed", least=0) for item in given)
+
+
+def _workers(value: int | str, what: str) -> str:
+    """Return a number of processes as a text, or `auto`."""
+    return AUTO if value == AUTO else str(whole_number(value, what, least=1))
 
 
 def _rate(value: float | str, what: str) -> float:
@@ -286,18 +295,41 @@ class Grid:
         "auto, cpu, cuda or cuda:1.",
         read=_text,
         columns=(),
-        default="auto",
+        default=AUTO,
     )
-    backend: str = setting(
-        "What trains the models on the device, such as local: this process.",
+    workers: str = setting(
+        "Processes that train at once, each with its share of the threads or a GPU of its own; 1 is this "
+        "process.",
+        read=_workers,
+        metavar="COUNT",
+        columns=(),
+        default=AUTO,
+        by_verb={"check": "1"},
+    )
+    scheduler: str | None = setting(
+        "A Dask scheduler whose workers train: its address or file, or local for a cluster on this machine.",
+        read=_text,
+        metavar="ADDRESS",
+        columns=(),
+    )
+    backend: str | None = setting(
+        "What trains the models, in place of --workers and --scheduler: a name, such as local.",
         read=_text,
         columns=(),
-        default="local",
     )
 
 
-class FitArguments(TypedDict, total=False):
-    """How a pair is read and a model trained, as keyword arguments; type checkers need them written out."""
+class PlaceArguments(TypedDict, total=False):
+    """Where runs are done, as keyword arguments; type checkers need them written out."""
+
+    device: str | None
+    workers: int | str | None
+    scheduler: str | None
+    backend: str | None
+
+
+class FitArguments(PlaceArguments, total=False):
+    """How a pair is read and a model trained, and where."""
 
     n: OneOrMore[int | str] | None
     train_n: OneOrMore[int | str] | None
@@ -308,8 +340,6 @@ class FitArguments(TypedDict, total=False):
     lr: float | str | None
     schedule: str | None
     precision: str | None
-    device: str | None
-    backend: str | None
 
 
 class GridArguments(FitArguments, total=False):
@@ -354,6 +384,9 @@ COLUMNS: tuple[str, ...] = tuple(column for about in SETTINGS.values() for colum
 
 CELL: tuple[str, ...] = tuple(column for column in COLUMNS if column != "seed")
 """What makes a cell of a grid: everything but the seed."""
+
+PLACES: tuple[str, ...] = tuple(PlaceArguments.__annotations__)
+"""The settings that only say where runs are done."""
 
 FIT: tuple[str, ...] = tuple(
     column for column in CELL if column in ("critic", *(each.name for each in fields(Fit)))

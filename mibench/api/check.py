@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 
@@ -27,8 +27,10 @@ from mibench.api.compare import check_alpha
 from mibench.api.fingerprint import TESTED
 from mibench.api.freezing import agree, cells_of, failures_of, known_of, made_with, plan_of, unlike
 from mibench.api.observer import SILENT, Observer
+from mibench.api.placement import Placement
 from mibench.api.run import execute
 from mibench.errors import UsageError
+from mibench.grid import PlaceArguments, takes
 from mibench.options import real_number
 from mibench.reports import regression_reports as reports
 from mibench.reports.tables import TITLES, Table, setting
@@ -111,14 +113,14 @@ class Check:
         return f"{differing} Numbers may differ{' by rounding' if self.same_machine else ''}."
 
 
+@takes(PlaceArguments)
 def check(
     baseline: Path | str = REFERENCE,
     *,
     tolerance: float | str | None = None,
     alpha: float | str = ALPHA,
     data: Path | str | Sequence[Path | str] = (),
-    device: str = "auto",
-    backend: str = "local",
+    **settings: Unpack[PlaceArguments],
 ) -> Check:
     """Run the cells of a baseline again and compare them with it, seed by seed.
 
@@ -132,29 +134,28 @@ def check(
             versions of the baseline, else 0.02.
         alpha: the probability that anything is called changed where nothing is.
         data: paths of the files with one's own images that the baseline's runs need.
-        device: "auto", "cpu", "cuda" or "cuda:1".
-        backend: where models are trained, such as "local".
+        {settings}
 
     Raises:
         UsageError: the baseline cannot be read, or is of an incompatible version; it names what differs.
     """
     paths = [data] if isinstance(data, Path | str) else data
-    return run_baseline(baseline, limits_of(tolerance, alpha), list(map(str, paths)), device, backend)
+    where = Placement.given("check", settings)
+    return run_baseline(baseline, limits_of(tolerance, alpha), list(map(str, paths)), where)
 
 
 def run_baseline(
     baseline: Path | str,
     limits: tuple[float | None, float],
     data: Sequence[str],
-    device: str,
-    backend: str,
+    where: Placement,
     given: Mapping[str, Any] = MappingProxyType({}),
     observer: Observer = SILENT,
 ) -> Check:
     """Run a baseline again and compare; it has to be of the grid whose settings are given, where any are."""
     name, frozen = str(baseline), baselines.read(baselines.find(baseline))
     with as_made(frozen):
-        planned = plan_of(frozen, name, device, data, backend)
+        planned = plan_of(frozen, name, where, data)
         agree(planned, given, name)
         observer.say(planned.device_message)
         records = execute(planned, planned.specs, {}, observer=observer)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-import torch
-
-from mibench import __version__, encoders
+from mibench import __version__
 from mibench.api.observer import SILENT, Observer
-from mibench.engine.encoding import TrainedEncoder, encoder_packs, train_encoders
+from mibench.api.plan import Plan
+from mibench.engine.backends.base import execute
+from mibench.engine.balance import divided
+from mibench.engine.encoding import TrainedEncoder, encoder_packs
+from mibench.engine.jobs import EncoderJob
 from mibench.engine.sources import TaskPairs
 from mibench.spec import EncoderSpec, RunSpec
 from mibench.store.encoders import EncoderStore
@@ -24,19 +26,22 @@ def missing_encoders(specs: Sequence[RunSpec], store: EncoderStore | None) -> li
 
 def encode(
     specs: Sequence[RunSpec],
-    device: torch.device,
+    planned: Plan,
     store: EncoderStore | None = None,
     observer: Observer = SILENT,
 ) -> TaskPairs:
-    """Return the source of the pairs of runs, whose encoders are in the store or are trained now."""
+    """Return the source of the pairs of a plan's runs, whose encoders are in the store or trained now."""
     found: dict[EncoderSpec, TrainedEncoder] = {}
     for spec in itertools.chain(*encoder_packs(specs)):
         if store and store.has(spec.key):
             found[spec] = TrainedEncoder.from_arrays(spec, store.load(spec.key))
     missing = missing_encoders(specs, store)
-    steps = sum(encoders.registry.make(pack[0].encoder).steps for pack in missing)
-    with observer.progress(f"Training {sum(map(len, missing))} encoders", steps) as report:
-        for made in itertools.chain.from_iterable(train_encoders(pack, device, report) for pack in missing):
+    jobs = divided([EncoderJob(tuple(pack)) for pack in missing], planned.backend.slots)
+    with observer.progress(
+        f"Training {sum(map(len, missing))} encoders", sum(job.work for job in jobs)
+    ) as report:
+        ended = execute(jobs, planned.backend, planned.device, report)
+        for made in itertools.chain.from_iterable(ended):
             found[made.spec] = made
             if store and not made.message:
                 store.keep(made.spec.key, made.arrays(), _about(made))

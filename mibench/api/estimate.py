@@ -15,8 +15,9 @@ from mibench.analysis.splits import summarise_splits, warnings
 from mibench.api.arrays import paired, tied
 from mibench.api.expand import View, runs_of
 from mibench.api.observer import SILENT, Observer
-from mibench.api.plan import Plan, on_device, training_of
-from mibench.api.run import train as train_packs
+from mibench.api.placement import Placement
+from mibench.api.plan import Plan, placed, training_of
+from mibench.api.run import train as train_jobs
 from mibench.engine.jobs import Outcome
 from mibench.engine.protocols import registry as protocols
 from mibench.engine.protocols.samples import Samples
@@ -154,7 +155,7 @@ def prepare(
         )
     once = [spec for spec in specs if spec.seed == grid.seeds[0] or _differs_by_seed(spec)]
     warned = [*_of_ties(chosen, side_x, "x"), *_of_ties(chosen, side_y, "y")]
-    return Estimation(on_device(once, grid.device, grid.backend, source), source, protocol, n, warned)
+    return Estimation(placed(once, Placement.of(grid), source), source, protocol, n, warned)
 
 
 def _of_ties(chosen: Sequence[Choice], values: Tensor, side: str) -> list[str]:
@@ -204,7 +205,7 @@ def run(prepared: Estimation, observer: Observer = SILENT) -> Estimates:
     """Run what was prepared."""
     plan, parts = prepared.plan, prepared.protocol.parts
     observer.say(plan.device_message)
-    done = train_packs(plan, plan.packs(source=prepared.source), observer)
+    done = train_jobs(plan, plan.jobs(source=prepared.source), observer)
     outcomes = {outcome.spec: outcome for outcome in done}
     runs = pd.DataFrame([_row(outcomes[spec]) for spec in plan.specs])
     table = summarise_splits(runs, parts[2] / (parts[0] + parts[1]))

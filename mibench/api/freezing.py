@@ -9,11 +9,12 @@ from typing import Any
 from mibench import encoders, estimators, models, tasks
 from mibench.api import fingerprint
 from mibench.api.expand import OF_TRAINING, views_of
-from mibench.api.plan import Plan, on_device, plan_grid
+from mibench.api.placement import Placement
+from mibench.api.plan import Plan, placed, plan_grid
 from mibench.api.registries import REGISTRIES
 from mibench.engine.protocols import registry as protocols
 from mibench.errors import UsageError
-from mibench.grid import SETTINGS, Grid, defaults, one_of, read, values_of
+from mibench.grid import PLACES, SETTINGS, Grid, defaults, one_of, read, values_of
 from mibench.options import real_number, whole_number
 from mibench.registry import OWN, Choice, Registry
 from mibench.reports.tables import setting
@@ -41,7 +42,7 @@ REFERENCE_GRIDS: tuple[Mapping[str, str], ...] = (
 """The grids of the reference: large enough that every estimator learns something, and together small enough
 for two minutes on a core."""
 
-BESIDE_GRID = {"device", "backend", "seeds"}
+BESIDE_GRID = {*PLACES, "seeds"}
 """Settings that all grids of the reference can share."""
 
 
@@ -53,7 +54,7 @@ def plan_to_freeze(given: Mapping[str, Any]) -> Plan:
     if not given.keys() <= BESIDE_GRID:
         return _plan(given)
     specs = [spec for grid in REFERENCE_GRIDS for spec in _plan({**grid, **given}).specs]
-    return on_device(list(dict.fromkeys(specs)), given.get("device", "auto"), given.get("backend", "local"))
+    return placed(list(dict.fromkeys(specs)), Placement.given("check", given))
 
 
 def _plan(given: Mapping[str, Any]) -> Plan:
@@ -75,7 +76,7 @@ def _plan(given: Mapping[str, Any]) -> Plan:
             refused.append(error)
     if not specs:
         raise refused[0]
-    return on_device(specs, given.get("device", "auto"), given.get("backend", "local"))
+    return placed(specs, Placement.given("check", given))
 
 
 def _grid(given: Mapping[str, Any], names: Sequence[str]) -> Grid:
@@ -110,9 +111,7 @@ def freeze(planned: Plan, records: Iterable[Record]) -> Baseline:
     return Baseline(made_with(planned), seeds, cells)
 
 
-def plan_of(
-    frozen: Baseline, name: str, device: str, data: Sequence[str] = (), backend: str = "local"
-) -> Plan:
+def plan_of(frozen: Baseline, name: str, where: Placement, data: Sequence[str] = ()) -> Plan:
     """Return the plan of a baseline's runs; `data` are paths of the files with the images that they need.
 
     Raises:
@@ -124,7 +123,7 @@ def plan_of(
     specs = [replace(first, seed=seed) for first in firsts for seed in frozen.seeds]
     if len(set(specs)) < len(specs):
         raise UsageError(f"The baseline {name} has a cell twice.", "Delete one of the two lines.")
-    return on_device(specs, device, backend)
+    return placed(specs, where)
 
 
 def agree(frozen: Plan, given: Mapping[str, Any], name: str) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 from mibench import encoders, estimators, models, tasks
 from mibench.api.expand import OF_TRAINING, Training, runs_of, views_of
-from mibench.engine import device as devices
-from mibench.engine.backends import registry as backends
+from mibench.api.placement import Placement, check_memory
 from mibench.engine.backends.base import Backend
+from mibench.engine.balance import divided
+from mibench.engine.jobs import PackJob
 from mibench.engine.plan import Pack, packs
 from mibench.engine.protocols import registry as protocols
 from mibench.engine.sources import Source
@@ -43,7 +44,12 @@ class Plan:
 
     def packs(self, specs: Sequence[RunSpec] | None = None, source: Source | None = None) -> list[Pack]:
         """Return the packs in which the given runs, or all, would train."""
-        return packs(self.specs if specs is None else specs, devices.budget_bytes(self.device), source)
+        budget = self.backend.budget_bytes(self.device)
+        return packs(self.specs if specs is None else specs, budget, source)
+
+    def jobs(self, specs: Sequence[RunSpec] | None = None, source: Source | None = None) -> list[PackJob]:
+        """Return the jobs by which the given runs, or all, would be done: the longest first."""
+        return divided([PackJob.of(pack) for pack in self.packs(specs, source)], self.backend.slots)
 
 
 @takes(GridArguments)
@@ -82,7 +88,7 @@ def plan_grid(grid: Grid) -> Plan:
     specs: list[RunSpec] = []
     for followed in _protocols(grid):
         specs += runs_of(chosen, views, followed, grid.n, grid.seeds, training)
-    return on_device(list(dict.fromkeys(specs)), grid.device, grid.backend)
+    return placed(list(dict.fromkeys(specs)), Placement.of(grid))
 
 
 def training_of(grid: Grid, verb: str = "run") -> Training:
@@ -94,17 +100,23 @@ def training_of(grid: Grid, verb: str = "run") -> Training:
     )
 
 
-def on_device(specs: Sequence[RunSpec], device: str, backend: str, source: Source | None = None) -> Plan:
+def placed(specs: Sequence[RunSpec], where: Placement, source: Source | None = None) -> Plan:
     """Return the plan of runs on a device, by a backend.
 
     Raises:
-        UsageError: the device is not here, cannot hold a run, or lacks its precision; an unknown backend.
+        UsageError: the device is not here, cannot hold a run, or lacks its precision; an unknown backend, or
+            more workers than memory allows.
     """
-    chosen, message = devices.resolve(device)
+    backend = where.named()
+    chosen, message = backend.resolve(where.device)
     if chosen.type != "cuda" and any(spec.fit and spec.fit.precision == "tf32" for spec in specs):
         raise UsageError(f"precision tf32 needs a CUDA device, not {chosen}.", "Give --precision float32.")
-    planned = Plan(tuple(specs), chosen, message, backends.get(backend))
-    check_memory(planned.packs(source=source), chosen)
+    planned = Plan(tuple(specs), chosen, message, backend)
+    chosen_packs = planned.packs(source=source)
+    if where.is_open:
+        backend = where.fastest(chosen_packs, chosen)
+        planned = replace(planned, backend=backend, device_message=backend.resolve(where.device)[1])
+    check_memory(chosen_packs, backend, chosen)
     return planned
 
 
@@ -154,17 +166,3 @@ def _levels(name: str, grid: Grid) -> list[Choice]:
         tasks.registry.choose(name, **dict(zip(axes, point, strict=True)))
         for point in itertools.product(*axes.values())
     ]
-
-
-def check_memory(chosen: Sequence[Pack], device: torch.device) -> None:
-    """Refuse packs in which a single run needs more memory than there is."""
-    there = devices.memory_bytes(device)
-    for pack in chosen:
-        needed = Pack(pack.trainings[:1], pack.source).bytes
-        if needed > there:
-            model = "" if pack.first.fit is None else f" with {pack.fit.model.label!r}"
-            raise UsageError(
-                f"One run of {pack.first.estimator.label} at n = {pack.first.n}{model} needs about "
-                f"{needed / 2**30:.0f} GiB; {device} has {there / 2**30:.0f} GiB.",
-                "Give a smaller n, dim or critic, or fewer samples.",
-            )

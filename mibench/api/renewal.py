@@ -22,7 +22,7 @@ def load(planned: Plan, out: Path | str) -> tuple[dict[str, Record], list[Record
     known, encoder_store = Store(out).load(), EncoderStore(out)
     old = [spec for spec in planned.specs if spec.key in known and is_superseded(known[spec.key])]
     kept = [spec for spec in old if _has_encoder(spec, encoder_store)]
-    pairs = encode(kept, planned.device, encoder_store)
+    pairs = encode(kept, planned, encoder_store)
     changed = []
     for spec in kept:
         representation = pairs.representation(spec)

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import pandas as pd
 
@@ -16,7 +16,7 @@ from mibench import estimators, models
 from mibench.analysis.cells import NATS_IN
 from mibench.api.plan import Plan, plan_grid
 from mibench.errors import UsageError, unknown
-from mibench.grid import SETTINGS, OneOrMore, one_of, read
+from mibench.grid import SETTINGS, OneOrMore, PlaceArguments, one_of, read
 from mibench.notation import parse, split_names
 from mibench.options import path_of, real_number
 
@@ -52,8 +52,7 @@ class Suite:
         critic: Sequence[str] | None = None,
         only: Sequence[str] | None = None,
         seeds: OneOrMore[int | str] | None = None,
-        device: str = "auto",
-        backend: str = "local",
+        **where: Unpack[PlaceArguments],
     ) -> Plan:
         """Return the plan of the suite, or of some of its critics and estimators.
 
@@ -63,8 +62,7 @@ class Suite:
         chosen: dict[str, Any] = {
             "estimator": self._only(only),
             "critic": [self.critics[name] for name in self._critics(critic)],
-            "device": device,
-            "backend": backend,
+            **where,
         }
         if seeds is not None:
             chosen["seeds"] = seeds

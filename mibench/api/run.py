@@ -16,7 +16,6 @@ from mibench.api.recording import record_of
 from mibench.api.renewal import load
 from mibench.engine.backends import base as backends
 from mibench.engine.jobs import Outcome, PackJob
-from mibench.engine.plan import Pack
 from mibench.grid import GridArguments, OneOrMore, one_of, read, takes
 from mibench.reports.words import counted
 from mibench.spec import RunSpec
@@ -121,26 +120,24 @@ def execute(
 ) -> list[Record]:
     """Train the encoders that the selected runs need, then the runs; return all the plan's records.
 
-    Encoders are trained in this process, whatever the backend: it is given the runs alone.
     Each new record is given to `append` as soon as its pack is finished, with its curve if it has one.
     """
-    pairs = encode(selected, planned.device, encoder_store, observer)
+    pairs = encode(selected, planned, encoder_store, observer)
     lost = encoder_failures(selected, pairs)
     failed = [Outcome(spec, "failed", words, None, 0.0) for spec, words in lost.items()]
-    packs = planned.packs([spec for spec in selected if spec not in lost], pairs)
+    jobs = planned.jobs([spec for spec in selected if spec not in lost], pairs)
     new = []
-    for outcome in itertools.chain(failed, train(planned, packs, observer)):
+    for outcome in itertools.chain(failed, train(planned, jobs, observer)):
         new.append(record_of(outcome, planned, pairs))
         append(new[-1], _curve(outcome))
     return _kept(planned, merge([*known.values(), *new]))
 
 
-def train(planned: Plan, packs: Sequence[Pack], observer: Observer) -> Iterator[Outcome]:
-    """Train packs of a plan by its backend; yield how their runs ended as soon as a pack is finished."""
-    jobs = [PackJob(pack.trainings, pack.source) for pack in packs]
-    trained = sum(len(pack.trainings) for pack in packs if pack.first.fit is not None)
+def train(planned: Plan, jobs: Sequence[PackJob], observer: Observer) -> Iterator[Outcome]:
+    """Do jobs of a plan by its backend; yield how their runs ended as soon as a job is finished."""
+    trained = sum(len(job.trainings) for job in jobs if job.trainings[0][0].fit is not None)
     title = f"Training {trained} models" if trained else "Estimating, without training"
-    with observer.progress(title, sum(pack.work for pack in packs)) as report:
+    with observer.progress(title, sum(job.work for job in jobs)) as report:
         for outcomes in backends.execute(jobs, planned.backend, planned.device, report):
             yield from outcomes
 

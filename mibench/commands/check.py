@@ -11,7 +11,7 @@ from mibench.commands.console import ANSWERED_NO, Json, Quiet, say, show_json, s
 from mibench.commands.grids import end_with_failures, observer
 from mibench.commands.options import Settings, command
 from mibench.errors import UsageError
-from mibench.grid import one_of
+from mibench.grid import PLACES, one_of
 
 if TYPE_CHECKING:
     from mibench.api.check import Check
@@ -69,6 +69,7 @@ def check(
     usage, 130 interrupted.
     """
     from mibench.api.check import limits_of, run_baseline
+    from mibench.api.placement import Placement
     from mibench.store.baseline import REFERENCE
 
     one_of(form, "format", FORMATS)
@@ -85,9 +86,9 @@ def check(
         raise UsageError(f"--json and --format {form} both write to stdout.", "Give one of them.")
     if junit is not None and (junit.is_dir() or not junit.parent.is_dir()):
         raise UsageError(f"{str(junit)!r} cannot be written.", "Give --junit a file in a folder that exists.")
-    where = settings.pop("device", "auto"), settings.pop("backend", "local")
-    data = settings.get("data", ())
-    found = run_baseline(baseline or REFERENCE, limits, data, *where, settings, observer(quiet))
+    where, data = Placement.given("check", settings), settings.get("data", ())
+    cells = {name: value for name, value in settings.items() if name not in PLACES}
+    found = run_baseline(baseline or REFERENCE, limits, data, where, cells, observer(quiet))
     _show(found, form, junit, as_json)
 
 

@@ -9,6 +9,7 @@ import typer
 from mibench.commands.console import say, show_json, show_table
 from mibench.commands.grids import run_and_show, say_written
 from mibench.commands.options import Running, Settings, command
+from mibench.grid import PLACES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from mibench.api.reproduce import Suite
 
 
-@command("reproduce", only=("seeds", "device", "backend"))
+@command("reproduce", only=("seeds", *PLACES))
 def reproduce(
     *,
     suite: Annotated[

@@ -43,15 +43,18 @@ COLLAPSED = 0.01
 """Representations whose directions spread less than this are one (1 is spread to all sides, 0 is a point)."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class TrainedEncoder:
-    """An encoder of one seed: its parameters, or a message that says why it has none that count."""
+    """An encoder of one seed: its parameters, or a message that says why it has none that count.
+
+    Two that were trained from one specification are equal.
+    """
 
     spec: EncoderSpec
-    parameters: Tensors = field(repr=False)
-    state: Tensors = field(repr=False)
+    parameters: Tensors = field(repr=False, compare=False)
+    state: Tensors = field(repr=False, compare=False)
     message: str = ""
-    wall_s: float = 0.0
+    wall_s: float = field(default=0.0, compare=False)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return everything that was trained, as arrays by name."""

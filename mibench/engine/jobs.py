@@ -3,21 +3,60 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
+from typing import Generic, Literal, TypeVar
 
 import torch
 
+from mibench import encoders
 from mibench.engine.device import matmul_precision
+from mibench.engine.encoding import TrainedEncoder, train_encoders
 from mibench.engine.plan import Pack, Training
 from mibench.engine.read import Readout
 from mibench.engine.sources import Source
-from mibench.spec import RunSpec
+from mibench.spec import EncoderSpec, RunSpec
+
+R = TypeVar("R")
 
 Status = Literal["ok", "diverged", "failed"]
 Report = Callable[[float], None]
-"""Called with the work done since the last call, as `Pack.work` counts it."""
+"""Called with the work done since the last call, as `Job.work` counts it."""
+
+
+class Job(ABC, Generic[R]):
+    """Work that gives one result for each of several things, and can be divided between these.
+
+    A subclass is a frozen dataclass of values, which can be pickled.
+    """
+
+    @property
+    @abstractmethod
+    def work(self) -> float:
+        """What the job weighs beside others of its kind."""
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """What a message calls the job."""
+
+    @abstractmethod
+    def run(self, device: torch.device, report: Report) -> list[R]:
+        """Do the job."""
+
+    @abstractmethod
+    def halves(self) -> Sequence[Job[R]]:
+        """Return two jobs of half the size, or the job itself if it cannot be halved."""
+
+    @abstractmethod
+    def singles(self) -> Sequence[Job[R]]:
+        """Return a job for each of its parts, or the job itself if it has one part."""
+
+    @abstractmethod
+    def failed(self, error: BaseException) -> list[R]:
+        """Return the results of a job that an error has ended."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +78,32 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class PackJob:
+class PackJob(Job[Outcome]):
     """A pack of trainings to be done and read, all at once."""
 
     trainings: tuple[Training, ...]
     source: Source
 
+    @classmethod
+    def of(cls, pack: Pack) -> PackJob:
+        """Return the job of a pack, with as much of its source as its runs need."""
+        return cls(pack.trainings, pack.source.narrowed(pack.specs))
+
     @property
     def pack(self) -> Pack:
         """The pack, with everything that can be derived of the values."""
         return Pack(self.trainings, self.source)
+
+    @cached_property
+    def work(self) -> float:
+        """The seconds that the pack takes on some machine."""
+        return self.pack.work
+
+    @property
+    def label(self) -> str:
+        """The estimator and the task of its first run."""
+        spec = self.trainings[0][0]
+        return f"{spec.estimator.label} on {spec.task.label}"
 
     @property
     def specs(self) -> list[RunSpec]:
@@ -58,11 +113,11 @@ class PackJob:
     def run(self, device: torch.device, report: Report) -> list[Outcome]:
         """Train and read the pack, and return how each of its runs ended."""
         pack, started = self.pack, time.perf_counter()
-        work_a_step = pack.work / max(pack.steps, 1)
+        work_a_step = self.work / max(pack.steps, 1)
         with matmul_precision("float32" if pack.first.fit is None else pack.fit.precision):
             fitted, readouts = pack.protocol.follow(pack, device, lambda steps: report(steps * work_a_step))
         if pack.objective is None:
-            report(pack.work)
+            report(self.work)
         wall_s = (time.perf_counter() - started) / len(pack.specs)
         training_s = None if pack.objective is None else fitted.seconds / len(pack.trainings)
         return [
@@ -90,6 +145,41 @@ class PackJob:
         """Return every run as failed by an error."""
         words = f"{type(error).__name__}: {error}".strip().replace("\n", " ")
         return [Outcome(spec, "failed", words, None, 0.0) for spec in self.specs]
+
+
+@dataclass(frozen=True)
+class EncoderJob(Job[TrainedEncoder]):
+    """Encoders that differ in their seed alone, trained all at once."""
+
+    specs: tuple[EncoderSpec, ...]
+
+    @property
+    def work(self) -> float:
+        """The steps of all encoders."""
+        return float(encoders.registry.make(self.specs[0].encoder).steps * len(self.specs))
+
+    @property
+    def label(self) -> str:
+        """The encoder and its task."""
+        return f"{self.specs[0].encoder.label} on {self.specs[0].task.label}"
+
+    def run(self, device: torch.device, report: Report) -> list[TrainedEncoder]:
+        """Train the encoders."""
+        return train_encoders(self.specs, device, lambda steps: report(steps * len(self.specs)))
+
+    def halves(self) -> list[EncoderJob]:
+        """Return two jobs of half as many encoders each, or the job itself if it has one."""
+        middle = len(self.specs) // 2
+        return [EncoderJob(part) for part in (self.specs[:middle], self.specs[middle:]) if part]
+
+    def singles(self) -> list[EncoderJob]:
+        """Return a job for each encoder."""
+        return [EncoderJob((spec,)) for spec in self.specs]
+
+    def failed(self, error: BaseException) -> list[TrainedEncoder]:
+        """Return every encoder as failed by an error."""
+        words = f"{type(error).__name__}: {error}".strip().replace("\n", " ")
+        return [TrainedEncoder(spec, {}, {}, f"the encoder failed: {words}") for spec in self.specs]
 
 
 def _outcome(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Protocol
+from typing import Protocol, Self
 
 from torch import Tensor
 
@@ -28,6 +28,9 @@ class Source(Protocol):
     def dims(self, spec: RunSpec) -> Dims:
         """Return its dimensions, which are known before any encoder is trained."""
 
+    def narrowed(self, specs: Collection[RunSpec]) -> Self:
+        """Return a source of the pairs of these runs alone."""
+
 
 @dataclass(frozen=True)
 class TaskPairs:
@@ -46,6 +49,11 @@ class TaskPairs:
     def dims(self, spec: RunSpec) -> Dims:
         """Return the dimensions of the pair that a run sees."""
         return dims_of(spec.task, spec.encoder)
+
+    def narrowed(self, specs: Collection[RunSpec]) -> TaskPairs:
+        """Return the source with the encoders of these runs alone."""
+        needed = {encoder_of(spec) for spec in specs}
+        return TaskPairs({spec: made for spec, made in self.trained.items() if spec in needed})
 
     def representation(self, spec: RunSpec) -> Representation | None:
         """Return what the encoder of a run makes of its task's pair, None without an encoder."""
@@ -67,6 +75,11 @@ class Rows:
         """Return the numbers of columns."""
         x, y, _ = self.data[spec.task]
         return Dims(x.shape[1], y.shape[1])
+
+    def narrowed(self, specs: Collection[RunSpec]) -> Rows:
+        """Return the source with the data of these runs alone."""
+        needed = {spec.task for spec in specs}
+        return Rows({task: rows for task, rows in self.data.items() if task in needed})
 
 
 @lru_cache(maxsize=KEPT_PAIRS)

@@ -4,63 +4,95 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from typing import ClassVar
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, TypeVar
 
 import torch
 
-from mibench.engine.jobs import Outcome, PackJob, Report
+from mibench.engine import device as devices
+from mibench.engine.jobs import Job, Report
 
 logger = logging.getLogger(__name__)
 
-Ended = tuple[PackJob, list[Outcome] | Exception]
-"""A job with the outcomes of its runs, or with the error that it raised."""
+R = TypeVar("R")
+
+Ended = tuple[Job[R], "list[R] | Exception"]
+"""A job with its results, or with the error that it raised."""
+
+
+class WorkerLostError(RuntimeError):
+    """A worker ended before its job: it was killed, by the system where memory did not suffice."""
 
 
 class Backend(ABC):
-    """Where jobs run: the training and reading of models. Encoders are always trained in this process.
+    """Where jobs run: the training of encoders, and the training and reading of models.
 
     A subclass is a frozen dataclass: its fields are its options, checked in `__post_init__`. Jobs are made of
-    values alone, so they can be pickled, and give the same outcomes wherever they run on one kind of device.
+    values alone, so they can be pickled, and give the same results wherever they run on one kind of device.
 
     Attributes:
         name: what users type.
         version: as every registered class has; it enters no key.
+        slots: how many jobs run at once.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
+    slots: int = 1
 
     @abstractmethod
-    def run(self, jobs: Iterable[PackJob], device: torch.device, report: Report) -> Iterator[Ended]:
+    def run(self, jobs: Sequence[Job[R]], device: torch.device, report: Report) -> Iterator[Ended[R]]:
         """Yield every job as soon as it has ended, in any order.
 
-        `report` belongs to this process; work that is done elsewhere need not be reported.
+        A job whose worker is lost ends with a `WorkerLostError`. `report` belongs to this process; work that
+        is done elsewhere need not be reported.
         """
+
+    def resolve(self, name: str) -> tuple[torch.device, str]:
+        """Return the device that a user names, and a sentence that says what was chosen.
+
+        Raises:
+            UsageError: there is no such device.
+        """
+        return devices.resolve(name)
+
+    def budget_bytes(self, device: torch.device) -> int:
+        """Return how much memory a pack may need where jobs run."""
+        return devices.budget_bytes(device)
+
+    def memory_bytes(self, device: torch.device) -> int:
+        """Return the memory that there is for one job."""
+        return devices.memory_bytes(device) // (self.slots if device.type == "cpu" else 1)
 
 
 def execute(
-    jobs: Iterable[PackJob], backend: Backend, device: torch.device, report: Report = lambda work: None
-) -> Iterator[list[Outcome]]:
-    """Run jobs, and yield the outcomes of each as soon as it is finished.
+    jobs: Sequence[Job[R]], backend: Backend, device: torch.device, report: Report = lambda work: None
+) -> Iterator[list[R]]:
+    """Run jobs, and yield the results of each as soon as it is finished.
 
-    A job for which memory does not suffice is halved. After another error its trainings are tried alone once,
-    then the estimators of a training; those that raise again are `failed`, with the traceback in the log, and
-    the others go on.
+    A job whose worker was lost is repeated once. One that has lost two, or for which memory does not suffice,
+    is halved. After another error its parts are tried alone once; those that raise again have failed, with
+    the traceback in the log, and the others go on.
     """
-    waiting = list(jobs)
+    waiting, lost_once = list(jobs), set[int]()
     while waiting:
-        again: list[PackJob] = []
+        parts: list[Job[R]] = []
+        repeated: list[Job[R]] = []
         for job, found in backend.run(waiting, device, report):
             if isinstance(found, list):
                 yield found
-                continue
-            out_of_memory = isinstance(found, torch.OutOfMemoryError)
-            parts = job.halves() if out_of_memory and len(job.trainings) > 1 else job.singles()
-            if len(parts) > 1:
-                again += parts
-                continue
-            spec = job.specs[0]
-            logger.error("%s on %s failed.", spec.estimator.label, spec.task.label, exc_info=found)
-            yield job.failed(found)
-        waiting = again
+            elif isinstance(found, WorkerLostError) and id(job) not in lost_once:
+                repeated.append(job)
+            elif len(smaller := _parts(job, found)) > 1:
+                parts += smaller
+            else:
+                logger.error("%s failed.", job.label, exc_info=found)
+                yield job.failed(found)
+        waiting, lost_once = [*parts, *repeated], set(map(id, repeated))
+
+
+def _parts(job: Job[R], error: Exception) -> Sequence[Job[R]]:
+    """Return what a job is divided into after an error: halves where it was too large, else single parts."""
+    if isinstance(error, torch.OutOfMemoryError | WorkerLostError) and len(halves := job.halves()) > 1:
+        return halves
+    return job.singles()

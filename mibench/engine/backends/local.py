@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 
-from mibench.engine.backends.base import Backend, Ended
-from mibench.engine.jobs import PackJob, Report
+from mibench.engine.backends.base import Backend, Ended, R
+from mibench.engine.jobs import Job, Report
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Local(Backend):
 
     name = "local"
 
-    def run(self, jobs: Iterable[PackJob], device: torch.device, report: Report) -> Iterator[Ended]:
+    def run(self, jobs: Sequence[Job[R]], device: torch.device, report: Report) -> Iterator[Ended[R]]:
         """Yield every job as soon as it is finished, in their order."""
         for job in jobs:
             try:
