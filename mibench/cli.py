@@ -15,6 +15,7 @@ from mibench.commands.report import report
 from mibench.commands.reproduce import reproduce
 from mibench.commands.run import run
 from mibench.commands.validate import validate
+from mibench.commands.watch import watch
 from mibench.process import keep_freed_memory
 
 app = typer.Typer(
@@ -37,6 +38,7 @@ app.command(
 app.command(epilog="Example: mibench report results -o report.html")(report)
 app.command(epilog="Example: mibench estimate data.csv --x 'x_*' --y y_0,y_1")(estimate)
 app.command(epilog="Example: mibench validate nwj my_package.estimators:MyEstimator")(validate)
+app.command(epilog="Example: mibench watch results")(watch)
 app.command("list")(names.list_names)
 app.command()(names.describe)
 app.command()(names.info)

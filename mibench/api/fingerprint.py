@@ -37,7 +37,7 @@ def made_with(device: torch.device, modules: Collection[str]) -> dict[str, Any]:
         "processor": _processor(),
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "sources": _digest(modules),
+        "sources": sources_digest(modules),
     }
 
 
@@ -57,7 +57,7 @@ def _processor() -> str:
     return f"{model or 'unknown'}, {torch.backends.cpu.get_cpu_capability()}"
 
 
-def _digest(modules: Collection[str]) -> str:
+def sources_digest(modules: Collection[str] = ()) -> str:
     """Return the beginning of the sha256 of the source files that make numbers, plug-ins included."""
     used = {*sources(), *(Path(sys.modules[module].__file__ or "") for module in modules)}
     digest = hashlib.sha256()

@@ -35,12 +35,14 @@ class Plan:
         specs: every run of the grid.
         device: where it would run; `device_message` says how that was chosen.
         backend: what would train and read its models there.
+        part: which part of a larger grid it is, such as "3/16"; "" for a whole one.
     """
 
     specs: tuple[RunSpec, ...]
     device: torch.device
     device_message: str
     backend: Backend
+    part: str = ""
 
     def packs(self, specs: Sequence[RunSpec] | None = None, source: Source | None = None) -> list[Pack]:
         """Return the packs in which the given runs, or all, would train."""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Unpack
 
 import pandas as pd
 
+from mibench import __version__
+from mibench.api import shards
 from mibench.api.encode import encode, encoder_failures
+from mibench.api.fingerprint import sources_digest
 from mibench.api.observer import SILENT, Observer
 from mibench.api.plan import Plan, plan_grid
 from mibench.api.recording import record_of
@@ -20,6 +25,7 @@ from mibench.grid import GridArguments, OneOrMore, one_of, read, takes
 from mibench.reports.words import counted
 from mibench.spec import RunSpec
 from mibench.store.encoders import EncoderStore
+from mibench.store.presence import Presence, Progress
 from mibench.store.record import Record, is_superseded, to_frame
 from mibench.store.segments import Curve, Store, merge
 
@@ -40,6 +46,7 @@ def run(
     *,
     out: Path | str | None = None,
     rerun: str = "never",
+    shard: str | None = None,
     **settings: Unpack[GridArguments],
 ) -> pd.DataFrame:
     """Run a grid of estimators on tasks and return one row per run, finished or failed.
@@ -61,6 +68,7 @@ def run(
         rerun: which of the runs that the store has already are run again: "never" repeats none that
             finished (those that failed are tried again), "failed" runs only those that failed before,
             "all" runs everything. What was judged by an earlier rule counts as failed.
+        shard: run a part of the grid alone: "3/16" is the third of sixteen parts, for the jobs of an array.
 
     Returns:
         A table with the columns of `mibench.store.record.Record`; `mibench.summarise` makes cells of it.
@@ -69,7 +77,7 @@ def run(
         UsageError: an argument that is not allowed, or a store that cannot be used.
     """
     grid = read("run", {"estimator": estimator, "task": task, **settings})
-    return to_frame(run_plan(plan_grid(grid), out, rerun))
+    return to_frame(run_plan(shards.part_of(plan_grid(grid), shard), out, rerun))
 
 
 def run_plan(planned: Plan, out: Path | str | None, rerun: str, observer: Observer = SILENT) -> list[Record]:
@@ -96,9 +104,43 @@ def run_plan(planned: Plan, out: Path | str | None, rerun: str, observer: Observ
             else f"{len(records)} of {len(planned.specs)} runs are finished in {out}, none is left to run."
         )
         return records
-    with store.writer() as writer:
+    progress = Progress(
+        __version__, sources_digest(), planned.part, planned.backend.slots, runs=len(selected)
+    )
+    with store.writer() as writer, Presence(out, progress):
         observer.say(planned.device_message)
-        return execute(planned, selected, known, writer.append, EncoderStore(out), observer)
+        append = _counted(writer.append, progress)
+        return execute(planned, selected, known, append, EncoderStore(out), _followed(observer, progress))
+
+
+def _counted(append: Append, progress: Progress) -> Append:
+    """Return a function that appends a record and counts it."""
+
+    def counted_too(record: Record, curve: Curve | None) -> None:
+        append(record, curve)
+        if record.status == "ok":
+            progress.finished += 1
+        else:
+            progress.failed += 1
+
+    return counted_too
+
+
+def _followed(observer: Observer, progress: Progress) -> Observer:
+    """Return an observer that also keeps an account of the progress, which other processes can read."""
+
+    @contextmanager
+    def followed(title: str, total: float) -> Iterator[Callable[[float], None]]:
+        progress.title, progress.total, progress.done, progress.stage_started = title, total, 0.0, time.time()
+        with observer.progress(title, total) as report:
+
+            def both(work: float) -> None:
+                progress.done += work
+                report(work)
+
+            yield both
+
+    return Observer(observer.say, followed)
 
 
 def select(planned: Plan, known: Mapping[str, Record], rerun: str) -> list[RunSpec]:

@@ -18,6 +18,8 @@ import typer
 from mibench.errors import StoreWarning, UsageError
 
 if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
     from mibench.reports.tables import Table
 
 P = ParamSpec("P")
@@ -149,9 +151,17 @@ def show_json(content: object) -> None:
 
 def show_table(shown: Table) -> None:
     """Write a table to stdout."""
+    from rich.console import Console
+
+    # Numbers are never cut: a table that is too wide for the terminal overflows it.
+    grid, natural = drawn(shown)
+    Console(highlight=False, width=natural).print(grid, markup=False)
+
+
+def drawn(shown: Table) -> tuple[RichTable, int]:
+    """Return a table as it is drawn in a terminal, and its natural width."""
     from rich import box
     from rich.cells import cell_len
-    from rich.console import Console
     from rich.table import Table as Grid
     from rich.text import Text
 
@@ -167,6 +177,4 @@ def show_table(shown: Table) -> None:
         grid.add_column(title, justify="left" if index == 0 else "right", no_wrap=True, min_width=width)
     for row in shown.rows:
         grid.add_row(*row)
-    # Numbers are never cut: a table that is too wide for the terminal overflows it.
-    natural = sum(widths) + PADDING * len(widths)
-    Console(highlight=False, width=natural).print(grid, markup=False)
+    return grid, sum(widths) + PADDING * len(widths)

@@ -36,9 +36,11 @@ def run_and_show(planned: Plan, running: Running, show: Callable[[pd.DataFrame],
     With --dry-run only what it would take is shown.
     """
     from mibench.api.run import run_plan, select
+    from mibench.api.shards import part_of
     from mibench.store.record import to_frame
     from mibench.store.segments import Store
 
+    planned = part_of(planned, running.shard)
     if running.dry_run:
         _dry_run(planned, running)
         return
@@ -50,7 +52,11 @@ def run_and_show(planned: Plan, running: Running, show: Callable[[pd.DataFrame],
         say(f"Interrupted. {finished} of {count} runs are finished and kept in {running.out}.")
         say("The same command goes on from there.")
         raise typer.Exit(INTERRUPTED) from None
-    show(to_frame(records))
+    if running.shard is None:
+        show(to_frame(records))
+    else:
+        say(f"Part {running.shard} of the grid is done: {len(records)} runs, in {running.out}.")
+        say("Once all parts are, the same command without --shard shows and draws the whole.")
     end_with_failures(records)
 
 

@@ -38,6 +38,13 @@ class Running:
             "failed: only those that failed before; all: everything.",
         ),
     ] = "never"
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/K",
+            help="Run part I of K equal parts of the grid, and draw nothing: for the jobs of an array.",
+        ),
+    ] = None
     unit: Unit = "nats"
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and run nothing.")] = False
     as_json: Json = False

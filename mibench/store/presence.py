@@ -1,0 +1,138 @@
+"""Which processes write to a store at present: a small file of each, `OUT/running/<host>-<pid>-<hex>.json`.
+
+A process refreshes its file every few seconds and removes it at its end. One that was killed leaves a file
+that is no longer refreshed. Times are compared by the clock of the file system alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from mibench.errors import StoreError
+from mibench.store.files import write_whole
+
+REFRESH_SECONDS = 3.0
+SILENT_SECONDS = 60.0
+"""A process whose file is older than this has ended without removing it, or cannot write."""
+
+
+@dataclass
+class Progress:
+    """What a process that writes to a store is doing.
+
+    Attributes:
+        sources: a digest of the sources that make numbers.
+        part: which part of the grid it runs, such as "3/16"; "" for all.
+        started: seconds since the epoch, by the clock of its host.
+        runs: how many it has to do; `finished` and `failed` of them are done.
+        title: the stage that it is in, of whose `total` work `done` is done since `stage_started`.
+    """
+
+    version: str
+    sources: str
+    part: str = ""
+    workers: int = 1
+    runs: int = 0
+    finished: int = 0
+    failed: int = 0
+    title: str = ""
+    total: float = 0.0
+    done: float = 0.0
+    stage_started: float = field(default_factory=time.time)
+    started: float = field(default_factory=time.time)
+    host: str = field(default_factory=socket.gethostname)
+    pid: int = field(default_factory=os.getpid)
+    updated: float = field(default_factory=time.time)
+
+    @property
+    def maker(self) -> tuple[str, str]:
+        """What makes its numbers."""
+        return self.version, self.sources
+
+    @property
+    def left(self) -> int:
+        """How many runs are still to be done."""
+        return self.runs - self.finished - self.failed
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the stage goes on at the rate that it had so far; None before anything is done."""
+        if not 0 < self.done <= self.total:
+            return None
+        return (self.updated - self.stage_started) * (self.total - self.done) / self.done
+
+
+class Presence:
+    """A context in which a process is seen to write to a store.
+
+    Raises:
+        StoreError: on entry, where a process with another version of mibench writes there at present.
+    """
+
+    def __init__(self, folder: Path | str, progress: Progress) -> None:
+        self.progress = progress
+        self._folder = Path(folder)
+        name = f"{progress.host}-{progress.pid}-{secrets.token_hex(2)}.json"
+        self._path = self._folder / "running" / name
+        self._ended = threading.Event()
+        self._refresher = threading.Thread(target=self._refresh, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._write()
+        for other, age in present(self._folder, now=self._path.stat().st_mtime):
+            if age <= SILENT_SECONDS and other.maker != self.progress.maker:
+                self._path.unlink()
+                raise StoreError(
+                    f"Process {other.pid} on {other.host} writes to {str(self._folder)!r} with mibench "
+                    f"{other.version} of other sources; this is {self.progress.version}.",
+                    "Wait until it has ended, use one version for both, or give another --out folder.",
+                )
+        self._refresher.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        self._refresher.join()
+        self._path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._path.parent.rmdir()  # where no other process is there
+
+    def _refresh(self) -> None:
+        while not self._ended.wait(REFRESH_SECONDS):
+            with suppress(OSError):  # a full disk ends the run where a record is written, not here
+                self._write()
+
+    def _write(self) -> None:
+        self.progress.updated = time.time()
+        content = json.dumps(asdict(self.progress)).encode()
+        write_whole(self._path, lambda file: file.write(content))
+
+
+def present(folder: Path | str, now: float | None = None) -> list[tuple[Progress, float]]:
+    """Return the processes that have a file in a store, the longest running first, and how old each file is.
+
+    `now` is the time by the clock of the file system, this machine's by default.
+    """
+    found = []
+    names = {each.name for each in fields(Progress)}
+    for path in (Path(folder) / "running").glob("*.json"):
+        with suppress(OSError, ValueError, TypeError):  # removed meanwhile, or of another version
+            values: dict[str, Any] = json.loads(path.read_bytes())
+            age = (time.time() if now is None else now) - path.stat().st_mtime
+            found.append((Progress(**{key: values[key] for key in names & values.keys()}), max(0.0, age)))
+    return sorted(found, key=lambda each: each[0].started)
