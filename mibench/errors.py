@@ -18,9 +18,9 @@ class UsageError(ValueError):
         self.what = what
         self.how = how
 
-    def __reduce__(self) -> tuple[type[UsageError], tuple[str, str]]:
-        """Return what makes the error again in another process."""
-        return type(self), (self.what, self.how)
+    def __reduce__(self) -> tuple[type[UsageError], tuple[str, str], dict[str, object]]:
+        """Return what makes the error again in another process, with its notes."""
+        return type(self), (self.what, self.how), vars(self)
 
 
 class StoreError(UsageError):

@@ -20,6 +20,7 @@ from mibench import estimators
 from mibench.analysis.regression import CHANGED, EXACT_CHANGED, NOT_DETERMINISTIC
 from mibench.api import check as checking
 from mibench.api import fingerprint, freezing
+from mibench.api.placement import Placement
 from mibench.cli import app
 from mibench.engine.loop import Trainer
 from mibench.estimators.scores.infonce import InfoNCE
@@ -623,7 +624,7 @@ def test_the_plugin_does_not_import_torch(pytester):
 def test_the_reference_has_only_this_packages_estimators_and_is_of_the_default_grid():
     frozen = baselines.read(baselines.find("reference"))
     assert files("mibench").joinpath("baselines/reference.json").is_file()
-    planned = freezing.plan_of(frozen, "reference", "cpu")
+    planned = freezing.plan_of(frozen, "reference", Placement("cpu"))
     own = {entry.name for entry in estimators.registry.entries.values() if entry.origin == "mibench"}
     frozen_names = {spec.estimator.name for spec in planned.specs}
     assert len(frozen_names) >= 9

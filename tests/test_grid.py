@@ -21,7 +21,7 @@ from mibench.store.record import FIELDS
 
 NAMES = [each.name for each in fields(grid.Grid)]
 COMMANDS = {command.callback.__name__: command.callback for command in app.registered_commands}
-WHERE = {"device", "backend"}
+WHERE = set(grid.PLACES)
 ROOT = Path(__file__).parents[1]
 
 

@@ -73,7 +73,7 @@ def test_where_the_encoder_is_kept_the_truth_is_computed_again_and_nothing_train
     was = earlier(current, tmp_path, **changes)
     assert all(map(is_superseded, was.values()))
     monkeypatch.setattr("mibench.api.run.train", lambda *_: pytest.fail("trained"))
-    monkeypatch.setattr("mibench.api.encode.train_encoders", lambda *_: pytest.fail("trained an encoder"))
+    monkeypatch.setattr("mibench.engine.jobs.train_encoders", lambda *_: pytest.fail("trained an encoder"))
     found, said = ran(tmp_path)
     for key, today in Store(current).load().items():
         expected = replace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -67,11 +68,17 @@ def _content(folder: Path, there: Present) -> dict[str, object]:
     records = list(Store(folder).load().values())
     return {
         "schema": SCHEMA,
-        "processes": [asdict(progress) | {"silent_s": age} for progress, age in there],
+        "processes": [
+            asdict(progress) | {"silent_s": age if math.isfinite(age) else None} for progress, age in there
+        ],
         "finished": sum(record.status == "ok" for record in records),
         "failed": sum(record.status != "ok" for record in records),
         "summary": to_json(summarise(to_frame(records))) if records else [],
     }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _view(folder: Path, there: Present, unit: str) -> Group:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any, Self
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -43,18 +45,31 @@ COLLAPSED = 0.01
 """Representations whose directions spread less than this are one (1 is spread to all sides, 0 is a point)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainedEncoder:
     """An encoder of one seed: its parameters, or a message that says why it has none that count.
 
-    Two that were trained from one specification are equal.
+    Copies are equal, also those that another process is given.
     """
 
     spec: EncoderSpec
-    parameters: Tensors = field(repr=False, compare=False)
-    state: Tensors = field(repr=False, compare=False)
+    parameters: Tensors = field(repr=False)
+    state: Tensors = field(repr=False)
     message: str = ""
-    wall_s: float = field(default=0.0, compare=False)
+    wall_s: float = 0.0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TrainedEncoder) and self._content == other._content
+
+    def __hash__(self) -> int:
+        return hash(self._content)
+
+    @cached_property
+    def _content(self) -> tuple[EncoderSpec, str, bytes]:
+        digest = hashlib.sha256()
+        for name, value in sorted(self.arrays().items()):
+            digest.update(name.encode() + np.ascontiguousarray(value).tobytes())
+        return self.spec, self.message, digest.digest()
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return everything that was trained, as arrays by name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from mibench.reports.tables import NOT_MEASURED, Table, table_of
@@ -22,7 +23,7 @@ def _row(progress: Progress, age: float) -> dict[str, str]:
         "process": f"{progress.host} {progress.pid}",
         "part": progress.part or "all",
         "workers": str(progress.workers),
-        "stage": f"silent for {duration(age)}" if is_silent else progress.title,
+        "stage": _sign_of_life(age) if is_silent else progress.title,
         "done": f"{share:.0%}",
         "finished": str(progress.finished),
         "failed": str(progress.failed),
@@ -30,6 +31,10 @@ def _row(progress: Progress, age: float) -> dict[str, str]:
         "runs/min": rate(progress),
         "time left": NOT_MEASURED if left is None or is_silent else duration(left),
     }
+
+
+def _sign_of_life(age: float) -> str:
+    return f"silent for {duration(age)}" if math.isfinite(age) else "killed"
 
 
 def rate(progress: Progress) -> str:

@@ -7,6 +7,7 @@ that is no longer refreshed. Times are compared by the clock of the file system 
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 import socket
@@ -17,6 +18,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+import psutil
 
 from mibench.errors import StoreError
 from mibench.store.files import write_whole
@@ -58,6 +61,11 @@ class Progress:
     def maker(self) -> tuple[str, str]:
         """What makes its numbers."""
         return self.version, self.sources
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether it is known to have ended: it was on this machine, and is not there."""
+        return self.host == socket.gethostname() and not psutil.pid_exists(self.pid)
 
     @property
     def left(self) -> int:
@@ -126,6 +134,8 @@ class Presence:
 def present(folder: Path | str, now: float | None = None) -> list[tuple[Progress, float]]:
     """Return the processes that have a file in a store, the longest running first, and how old each file is.
 
+    Infinitely old is that of a process which is known to have ended.
+
     `now` is the time by the clock of the file system, this machine's by default.
     """
     found = []
@@ -133,6 +143,7 @@ def present(folder: Path | str, now: float | None = None) -> list[tuple[Progress
     for path in (Path(folder) / "running").glob("*.json"):
         with suppress(OSError, ValueError, TypeError):  # removed meanwhile, or of another version
             values: dict[str, Any] = json.loads(path.read_bytes())
+            progress = Progress(**{key: values[key] for key in names & values.keys()})
             age = (time.time() if now is None else now) - path.stat().st_mtime
-            found.append((Progress(**{key: values[key] for key in names & values.keys()}), max(0.0, age)))
+            found.append((progress, math.inf if progress.is_dead else max(0.0, age)))
     return sorted(found, key=lambda each: each[0].started)

@@ -11,6 +11,8 @@ from grids import CPU, LARGE, specs
 
 from mibench import encoders, tasks
 from mibench.api.encode import encode
+from mibench.api.placement import Placement
+from mibench.api.plan import placed
 from mibench.engine.jobs import PackJob
 from mibench.engine.plan import packs
 from mibench.engine.sources import Rows, TaskPairs
@@ -43,7 +45,7 @@ def on_representations():
         replace(spec, encoder=encoder)
         for spec in specs("infonce", task="linear-encoder", mis=(), seeds=range(2), steps=5)
     ]
-    return job_of(runs, encode(runs, CPU))
+    return job_of(runs, encode(runs, placed(runs, Placement("cpu"))))
 
 
 def on_rows():

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
@@ -137,16 +138,14 @@ class Worker:
                 report(content)
         except (EOFError, OSError, ValueError, pickle.UnpicklingError):
             self._process = None
-            process.kill()
-            return WorkerLostError(f"a worker {_how_it_ended(process.wait())} while it ran {job.label}")
+            return WorkerLostError(f"a worker {_how_it_ended(_end(process))} while it ran {job.label}")
 
     def stop(self) -> None:
         """End the process, whatever it does."""
         with self._changing:
             self._stopped, process = True, self._process
         if process is not None:
-            process.kill()
-            process.wait()
+            _end(process)
 
     def _started(self) -> subprocess.Popen[bytes] | None:
         """Return the process, which is started where there is none; None once the worker is stopped."""
@@ -168,6 +167,16 @@ class Worker:
             env=environment,
             start_new_session=True,  # Ctrl-C is for this process, which ends its workers
         )
+
+
+def _end(process: subprocess.Popen[bytes]) -> int:
+    """End a process that may have ended, and return its status."""
+    process.kill()
+    for pipe in (process.stdin, process.stdout):
+        with suppress(OSError, ValueError):  # what was not written yet is for nobody
+            assert pipe is not None
+            pipe.close()
+    return process.wait()
 
 
 def _how_it_ended(status: int) -> str:
