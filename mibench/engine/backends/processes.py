@@ -53,7 +53,8 @@ class Processes(Backend):
         device, message = super().resolve(name)
         if device.type == "cuda":
             return device, f"{message}; {self.workers} workers on {self.gpus} GPUs"
-        return device, f"device: cpu, {self.workers} workers of {self.threads} threads"
+        each = f"{self.threads} thread{'s' * (self.threads > 1)} each"
+        return device, f"device: cpu, {self.workers} workers with {each}"
 
     def run(self, jobs: Sequence[Job[R]], device: torch.device, report: Report) -> Iterator[Ended[R]]:
         """Yield every job as soon as it has ended, started in their order."""
