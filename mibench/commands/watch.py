@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -10,17 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mibench.commands.console import Json, drawn, say, show_json
+from mibench.commands.console import Json, drawn, say, show_json, show_table
 from mibench.commands.options import Unit, command
 from mibench.errors import UsageError
 from mibench.options import real_number
+from mibench.store.presence import SILENT_SECONDS, Progress, present
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from mibench.reports.tables import Table
 
-    from mibench.store.presence import Progress
-
-Present = list[tuple["Progress", float]]
+Present = list[tuple[Progress, float]]
 
 
 @command()
@@ -39,7 +39,6 @@ def watch(
     reads. Exit status: 0 fine, 2 bad usage, 130 interrupted.
     """
     from mibench.commands.options import check_unit
-    from mibench.store.presence import SILENT_SECONDS, present
 
     check_unit(unit)
     seconds = real_number(interval, "interval")
@@ -50,14 +49,54 @@ def watch(
     if as_json:
         show_json(_content(folder, present(folder)))
         return
-    from rich.live import Live
-
-    with Live(_view(folder, present(folder), unit), auto_refresh=False, vertical_overflow="visible") as live:
-        while not once and any(age <= SILENT_SECONDS for _, age in present(folder)):
-            time.sleep(seconds)
-            live.update(_view(folder, present(folder), unit), refresh=True)
-    if not any(age <= SILENT_SECONDS for _, age in present(folder)):
+    if once or not sys.stdout.isatty():
+        _print(folder, present(folder), unit)
+    else:
+        _follow(folder, seconds, unit)
+    if not _at_work(folder):
         say("No process is at work there.")
+
+
+def _at_work(folder: Path) -> bool:
+    return any(age <= SILENT_SECONDS for _, age in present(folder))
+
+
+def _follow(folder: Path, seconds: float, unit: str) -> None:
+    """Show the state anew every few seconds while a process is at work."""
+    from rich.console import Group
+    from rich.live import Live
+    from rich.text import Text
+
+    def view() -> Group:
+        head, shown = _state(folder, present(folder), unit)
+        return Group(*(drawn(table)[0] for table in shown), Text(head))
+
+    with Live(view(), auto_refresh=False) as live:
+        while _at_work(folder):
+            time.sleep(seconds)
+            live.update(view(), refresh=True)
+
+
+def _print(folder: Path, there: Present, unit: str) -> None:
+    head, shown = _state(folder, there, unit)
+    for table in shown:
+        show_table(table)
+    typer.echo(head)
+
+
+def _state(folder: Path, there: Present, unit: str) -> tuple[str, list[Table]]:
+    """Return how many runs have ended, and the tables of cells and of processes."""
+    from mibench.analysis.cells import summarise
+    from mibench.reports import progress, tables
+    from mibench.store.record import to_frame
+    from mibench.store.segments import Store
+
+    records = list(Store(folder).load().values())
+    failed = sum(record.status != "ok" for record in records)
+    shown = [tables.table(summarise(to_frame(records)), unit)] if records else []
+    if there:
+        shown.append(progress.table(there))
+    return f"{folder}: {len(records) - failed} runs finished, {failed} failed", shown
 
 
 def _content(folder: Path, there: Present) -> dict[str, object]:
@@ -79,20 +118,3 @@ def _content(folder: Path, there: Present) -> dict[str, object]:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _view(folder: Path, there: Present, unit: str) -> Group:
-    from rich.console import Group
-    from rich.text import Text
-
-    from mibench.analysis.cells import summarise
-    from mibench.reports import progress, tables
-    from mibench.store.record import to_frame
-    from mibench.store.segments import Store
-
-    records = list(Store(folder).load().values())
-    failed = sum(record.status != "ok" for record in records)
-    head = f"{folder}: {len(records) - failed} runs finished, {failed} failed"
-    cells = [drawn(tables.table(summarise(to_frame(records)), unit))[0]] if records else []
-    at_work = [drawn(progress.table(there))[0]] if there else []
-    return Group(*cells, Text(head), *at_work)
