@@ -17,7 +17,7 @@ from mibench.errors import UsageError
 from mibench.store.segments import Store
 
 COMMAND = ["--dim", "2", "--mi", "1", "-n", "4,5,6,7", "--steps", "400", "--seeds", "6", "--device", "cpu"]
-COMMAND += ["-e", "infonce,nce,mine"]
+COMMAND += ["-e", "infonce,nce,js"]
 RUNS = 72
 
 

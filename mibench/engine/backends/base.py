@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import ClassVar, TypeVar
 
 import torch
@@ -48,6 +49,9 @@ class Backend(ABC):
         is done elsewhere need not be reported.
         """
 
+    def close(self) -> None:  # noqa: B027 - most have nothing to give back
+        """Give back what the backend holds between jobs; it can be used again."""
+
     def resolve(self, name: str) -> tuple[torch.device, str]:
         """Return the device that a user names, and a sentence that says what was chosen.
 
@@ -74,6 +78,13 @@ def execute(
     is halved. After another error its parts are tried alone once; those that raise again have failed, with
     the traceback in the log, and the others go on.
     """
+    with closing(backend):
+        yield from _executed(jobs, backend, device, report)
+
+
+def _executed(
+    jobs: Sequence[Job[R]], backend: Backend, device: torch.device, report: Report
+) -> Iterator[list[R]]:
     waiting, lost_once = list(jobs), set[int]()
     while waiting:
         parts: list[Job[R]] = []

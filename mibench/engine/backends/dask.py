@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
@@ -80,6 +81,12 @@ class Dask(Backend):
         limits = [int(worker["memory_limit"] // worker["nthreads"]) for worker in workers]
         return min([*there.values(), *(limit for limit in limits if limit)])
 
+    def close(self) -> None:
+        """End the connection to the scheduler, which may end before this process."""
+        client = _CLIENTS.pop(self, None)
+        if client is not None:
+            client.close()
+
     def run(self, jobs: Sequence[Job[R]], device: torch.device, report: Report) -> Iterator[Ended[R]]:
         """Yield every job as soon as it has ended.
 
@@ -154,7 +161,7 @@ def _client(backend: Dask) -> Any:  # noqa: ANN401 - Dask has no types
 
 def _connected(backend: Dask) -> Any:  # noqa: ANN401 - Dask has no types
     try:
-        from distributed import Client, LocalCluster
+        from distributed import Client
     except ImportError:
         raise ClusterError(
             "The backend 'dask' needs the packages dask and distributed.",
@@ -162,10 +169,7 @@ def _connected(backend: Dask) -> Any:  # noqa: ANN401 - Dask has no types
         ) from None
     where = backend.scheduler
     if where == LOCAL:
-        cluster = LocalCluster(
-            n_workers=backend.workers or torch.get_num_threads(), threads_per_worker=1, dashboard_address=":0"
-        )
-        client = Client(cluster)
+        client = Client(_local_cluster(backend.workers or torch.get_num_threads()))
     else:
         if where.endswith(".json") and not Path(where).is_file():
             raise ClusterError(f"There is no file {where!r}.", "Give the file that dask scheduler wrote.")
@@ -186,6 +190,14 @@ def _connected(backend: Dask) -> Any:  # noqa: ANN401 - Dask has no types
         ) from None
     _check(client.run(_probe()), about())
     return client
+
+
+@functools.cache
+def _local_cluster(workers: int) -> Any:  # noqa: ANN401 - Dask has no types
+    """Return a cluster on this machine, which ends with this process."""
+    from distributed import LocalCluster
+
+    return LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0")
 
 
 def _probe() -> Any:  # noqa: ANN401 - a function that is sent whole to workers that may lack this module
