@@ -16,9 +16,9 @@ from mibench.engine.backends.processes import Processes
 from mibench.errors import UsageError
 from mibench.store.segments import Store
 
-COMMAND = ["--dim", "2", "--mi", "1", "-n", "4,5,6,7", "--steps", "400", "--seeds", "6", "--device", "cpu"]
+COMMAND = ["--dim", "2", "--mi", "1", "-n", "4,5,6,7", "--steps", "200", "--seeds", "4", "--device", "cpu"]
 COMMAND += ["-e", "infonce,nce,js"]
-RUNS = 72
+RUNS = 48
 
 
 def start(out, *more):
