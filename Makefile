@@ -7,11 +7,13 @@ run: $(VENV)/installed
 	$(VENV)/bin/mibench run --estimator infonce --dim 20 $(ARGS)
 test: doctest pytest
 lint: ruff mypy imports
-doctest pytest ruff mypy imports: $(VENV)/installed-dev
+doctest pytest slow ruff mypy imports: $(VENV)/installed-dev
 doctest:
 	$(VENV)/bin/pytest --doctest-modules mibench
 pytest:
-	$(VENV)/bin/pytest $(ARGS)
+	$(VENV)/bin/pytest -m "not slow" $(ARGS)
+slow:
+	$(VENV)/bin/pytest -m slow $(ARGS)
 ruff:
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
 mypy:
@@ -19,7 +21,7 @@ mypy:
 imports:
 	$(VENV)/bin/lint-imports
 bench: $(VENV)/installed
-	for name in throughput time_to_accuracy encoders shared_training; do $(VENV)/bin/python -m benchmarks.$$name || exit; done
+	for name in throughput time_to_accuracy encoders shared_training workers; do $(VENV)/bin/python -m benchmarks.$$name || exit; done
 
 # Without its stamp an environment is unfinished (an installation that broke off, a Python too old) and is made anew.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -30,4 +32,4 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(VENV)/bin/pip install -c constraints.txt -e '.[dev]'
 	touch $@
 
-.PHONY: run test lint doctest pytest ruff mypy imports bench
+.PHONY: run test lint doctest pytest slow ruff mypy imports bench

@@ -50,7 +50,8 @@ def _read(shard: str) -> tuple[int, int]:
     number, count = map(int, match.groups())
     if not 1 <= number <= count:
         raise UsageError(
-            f"shard {shard} is none of {count}.", f"The first is 1/{max(count, 1)}, the last {count}/{count}."
+            f"shard {shard}: there is no part {number} of {count}.",
+            f"The first is 1/{max(count, 1)}, the last {count}/{count}.",
         )
     return number, count
 

@@ -16,6 +16,7 @@ from mibench.errors import UsageError
 distributed = pytest.importorskip("distributed")
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("default"),  # those of Dask, which are none of ours
     pytest.mark.xdist_group("dask"),
 ]
