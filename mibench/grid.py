@@ -151,6 +151,13 @@ def _seeds(value: OneOrMore[int | str], _: str) -> tuple[int, ...]:
     return tuple(whole_number(item, "seed", least=0) for item in given)
 
 
+def _rate(value: float | str, what: str) -> float:
+    rate = real_number(value, what)
+    if rate <= 0:
+        raise UsageError(f"{what} must be positive, not {rate:g}.", "Give a learning rate above 0.")
+    return rate
+
+
 def _train_n(value: int | str, what: str) -> int | None:
     """Return the n of training batches; None where each n trains a model of its own."""
     if value == OWN:
@@ -161,13 +168,6 @@ def _train_n(value: int | str, what: str) -> int | None:
         raise UsageError(
             error.what, f"Give whole numbers of at least 2, or {OWN}: each n trains a model of its own."
         ) from None
-
-
-def _rate(value: float | str, what: str) -> float:
-    rate = real_number(value, what)
-    if rate <= 0:
-        raise UsageError(f"{what} must be positive, not {rate:g}.", "Give a learning rate above 0.")
-    return rate
 
 
 # ---- the settings
