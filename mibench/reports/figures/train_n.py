@@ -25,7 +25,7 @@ _PANEL = [column for column in CELL if column not in ("n", "train_n")]
 
 _MOST_COLUMNS = 4
 _HEIGHT = 0.85 * style.PANEL_INCHES
-_MARGIN = 0.04  # of the span of log n, to either side
+_MARGIN = 0.06  # of the span of log n, to either side
 _OWN = style.Look((0.15, 0.15, 0.15), "X")
 _BOUND: dict[str, Any] = {"color": "0.9", "linewidth": 0}
 _EXACT: dict[str, Any] = {"color": "0.45", "linestyle": "--", "linewidth": 1.0}
