@@ -78,6 +78,10 @@ def setting(help: str, *more_flags: str, **about: Any) -> Any:  # noqa: ANN401 -
     return field(metadata={"help": help, "more_flags": more_flags, **about})
 
 
+OWN = "own"
+"""The n of training that stands for the n that is read."""
+
+
 # ---- how values are read
 
 
@@ -163,6 +167,18 @@ def _rate(value: float | str, what: str) -> float:
     return rate
 
 
+def _train_n(value: int | str, what: str) -> int | None:
+    """Return the n of training batches; None where each n trains a model of its own."""
+    if value == OWN:
+        return None
+    try:
+        return whole_number(value, what, least=2)
+    except UsageError as error:
+        raise UsageError(
+            error.what, f"Give whole numbers of at least 2, or {OWN}: each n trains a model of its own."
+        ) from None
+
+
 # ---- the settings
 
 
@@ -237,11 +253,12 @@ class Grid:
         default=Words("the task's own; most: separable"),
         by_verb={"check": "separable[hidden=64]"},
     )
-    train_n: tuple[int, ...] = setting(
-        "Rows in a training batch, for protocol stream: one model is trained at each, and read at every -n.",
-        read=_each(functools.partial(whole_number, least=2)),
+    train_n: tuple[int | None, ...] = setting(
+        "Rows in a training batch, for protocol stream: one model is trained at each, and read at every -n; "
+        f"{OWN}: each n trains a model of its own.",
+        read=_each(_train_n),
         of=lambda run: run.fit and run.fit.train_n,
-        default=Words("that of -n: each n trains a model of its own"),
+        default=OWN,
     )
     protocol: tuple[str, ...] = setting(
         "How data are seen, such as stream: fresh data at each step; staircase: the published protocol, "
@@ -365,7 +382,9 @@ _READERS: dict[type, Callable[[Any, str], Any]] = {
 
 def _declared(name: str, hint: Any, more_flags: Sequence[str], **about: Any) -> Setting:  # noqa: ANN401
     """Return the setting that a field of `Grid` declares."""
-    many, (kind, *_) = get_origin(hint) is tuple, get_args(hint) or (hint,)
+    many, kind = get_origin(hint) is tuple, hint
+    while get_args(kind):
+        kind, *_ = get_args(kind)
     usual: dict[str, Any] = {
         "flags": (f"--{name.replace('_', '-')}", *more_flags),
         "read": _READERS[kind],

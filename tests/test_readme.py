@@ -239,6 +239,25 @@ def test_what_is_said_of_the_main_job():
     assert rows[2]["critic_gap_nats"] / rows[2]["bias_nats"] == pytest.approx(1 / 3, abs=0.05)
 
 
+def test_what_is_said_of_one_training_for_many_n():
+    page = "large-n.md"
+    table = pd.read_csv(ROOT / "results/train_n/table.csv").fillna({"train_n": 0})
+    cells = table.set_index(["estimator", "train_n", "n"]).sort_index()
+    infonce = cells.loc["infonce"]
+    read = [infonce.loc[(train_n, 1024), "mean_nats"] for train_n in (16, 256, 0)]
+    (exact,) = {infonce.loc[(0, 1024), "exact_nats"]}
+    assert decimals(page, "*The ceiling is that") == shown(np.log(16), *read, exact)
+    gaps = [infonce.loc[cell, "train_gap_nats"] for cell in ((256, 16), (16, 1024), (256, 1024))]
+    assert decimals(page, "*A larger n trains") == shown(gaps[0], -gaps[1], -gaps[2])
+    for name, spread in (("nwj", 0.1), ("nce", 0.02)):
+        assert np.ptp(cells.loc[(name, 16), "mean_nats"]) < spread
+    runs = Store(ROOT / "results/train_n").load().values()
+    lost = [
+        run.estimate_nats < 1 for run in runs if (run.estimator, run.train_n, run.n) == ("nce", None, 1024)
+    ]
+    assert sorted(lost) == [False, True, True]
+
+
 def test_what_is_said_of_the_reproduction():
     tables = reproductions()
     joint, separable = (

@@ -89,6 +89,10 @@ def summarise(records: pd.DataFrame) -> pd.DataFrame:
     * `critic_gap_nats` = estimate - oracle: this model and its training;
     * `sampling_nats` = oracle - exact: the batches that were read. `_se_nats` for all three; where the
       density ratio is not known in all finished runs there are none of them;
+    * `above_exact_nats` = estimate - exact, the sum of the last two, with its own standard error;
+    * `train_gap_nats` = estimate - estimate of the run that was trained at the n at which it is read, on the
+      same seed: what training at `train_n` changes; over the seeds on which both finished, with its standard
+      error. NaN without a `train_n`, and where the records have no such runs;
     * `log_ratio_rmse_nats`, `log_partition_nats`, with their standard errors.
 
     Over all runs whose encoder did not fail: `alignment`, `uniformity`, `effective_rank`, `probe_accuracy`,
@@ -97,11 +101,27 @@ def summarise(records: pd.DataFrame) -> pd.DataFrame:
 
     Bias = bound gap + critic gap + sampling, exactly, where the truth is.
     """
-    groups = records.groupby(CELL, sort=False, dropna=False)
+    groups = _beside_own(records).groupby(CELL, sort=False, dropna=False)
     rows = [{**dict(zip(CELL, cell, strict=True)), **_cell(group)} for cell, group in groups]
     cells = pd.DataFrame(rows, columns=[*CELL, *ABOUT, *_COLUMNS])
     cells["groups_apart_nats"] = apart([_finished(group)["estimate_nats"].to_numpy() for _, group in groups])
     return cells
+
+
+def _beside_own(records: pd.DataFrame) -> pd.DataFrame:
+    """Return records with what the same run reads where the model is trained at the n at which it is read.
+
+    NaN in records of such runs themselves.
+    """
+    is_own = records["train_n"].isna()
+    run = [*(column for column in CELL if column != "train_n"), "seed"]
+    own = _finished(records[is_own]).drop_duplicates(run).rename(columns=_OF_OWN)
+    beside = records.merge(own[[*run, *_OF_OWN.values()]], on=run, how="left")
+    beside.loc[is_own.to_numpy(), list(_OF_OWN.values())] = math.nan
+    return beside
+
+
+_OF_OWN = {"estimate_nats": "own_estimate_nats", "estimate_se_nats": "own_estimate_se_nats"}
 
 
 def blocks(cells: pd.DataFrame, apart: Sequence[str]) -> list[pd.DataFrame]:
@@ -170,6 +190,10 @@ _COLUMNS = [
     "critic_gap_se_nats",
     "sampling_nats",
     "sampling_se_nats",
+    "above_exact_nats",
+    "above_exact_se_nats",
+    "train_gap_nats",
+    "train_gap_se_nats",
     *(name for column in (*RATIO, *REPRESENTATION) for name in (column, error_name(column))),
     "encoder_ceiling_nats",
     "failed",
@@ -210,6 +234,7 @@ def _cell(group: pd.DataFrame) -> dict[str, object]:
         "rmse_nats": math.sqrt((errors**2).mean()),
         "rmse_se_nats": jackknife(errors, lambda values: math.sqrt((values**2).mean())),
         **_split(finished),
+        **_train_gap(finished.dropna(subset="own_estimate_nats")),
         **measured(finished, RATIO),
         **measured(known if len(known) else group, REPRESENTATION),
         "encoder_ceiling_nats": _common(group["encoder_ceiling_nats"].dropna()),
@@ -229,8 +254,11 @@ def _split(finished: pd.DataFrame) -> dict[str, float]:
     if truth.nunique(dropna=False) == 1:
         # Bit-compatible with schema 2: mean(exact) - truth, not the mean of differences.
         bound = _mean(exact) - float(truth.iloc[0])
+    is_same = oracle == exact
     gap, gap_se = _mean_and_error(known["estimate_nats"] - oracle, known["critic_gap_se_nats"])
-    sampling, sampling_se = _mean_and_error(oracle - exact, known["oracle_se_nats"].where(oracle != exact, 0))
+    sampling, sampling_se = _mean_and_error(oracle - exact, known["oracle_se_nats"].where(~is_same, 0))
+    own_error = known["critic_gap_se_nats"].where(is_same, known["estimate_se_nats"])
+    above, above_se = _mean_and_error(known["estimate_nats"] - exact, own_error)
     return {
         "oracle_nats": _mean(oracle),
         "exact_nats": _mean(exact),
@@ -240,7 +268,17 @@ def _split(finished: pd.DataFrame) -> dict[str, float]:
         "critic_gap_se_nats": gap_se,
         "sampling_nats": sampling,
         "sampling_se_nats": sampling_se,
+        "above_exact_nats": above,
+        "above_exact_se_nats": above_se,
     }
+
+
+def _train_gap(both: pd.DataFrame) -> dict[str, float]:
+    """Return what training at another n changes, from runs that have their like at their own n."""
+    # The errors of a single pair are added as if its batches were not the same.
+    own_error = (both["estimate_se_nats"] ** 2 + both["own_estimate_se_nats"] ** 2) ** 0.5
+    gap, gap_se = _mean_and_error(both["estimate_nats"] - both["own_estimate_nats"], own_error)
+    return {"train_gap_nats": gap, "train_gap_se_nats": gap_se}
 
 
 def measured(runs: pd.DataFrame, columns: Sequence[str]) -> dict[str, float]:

@@ -69,6 +69,7 @@ class Training:
 
     Attributes:
         given: those settings `OF_TRAINING` that the user set to something else than the default.
+        train_ns: rows of training batches; None for as many as are read.
     """
 
     models: Sequence[Choice] | None
@@ -77,7 +78,7 @@ class Training:
     schedule: str | None
     precision: str
     given: Sequence[str]
-    train_ns: Sequence[int | None] = (None,)
+    train_ns: Sequence[int | None]
 
     def check_used(self, chosen: Sequence[Choice]) -> None:
         """Raise a UsageError for a model or a setting that none of the estimators can use."""

@@ -83,7 +83,8 @@ def plan_grid(grid: Grid) -> Plan:
     """
     chosen = _chosen(estimators.registry, grid.estimator)
     views = views_of([choice for name in grid.task for choice in _levels(name, grid)], _encoders(grid))
-    for choice, n in itertools.product(dict.fromkeys(view.task for view in views), {*grid.n, *grid.train_n}):
+    sizes = {*grid.n, *grid.train_n} - {None}
+    for choice, n in itertools.product(dict.fromkeys(view.task for view in views), sizes):
         with tasks.registry.blaming(choice.name):
             tasks.registry.make(choice).check(n)
     training = training_of(grid)
@@ -97,9 +98,7 @@ def training_of(grid: Grid, verb: str = "run") -> Training:
     """Return how the models of a grid are trained, as far as the user says."""
     chosen, usual = _chosen(models.registry, grid.critic) or None, read(verb, {})
     given = [name for name in OF_TRAINING if getattr(grid, name) != getattr(usual, name)]
-    return Training(
-        chosen, grid.steps, grid.lr, grid.schedule, grid.precision, given, grid.train_n or (None,)
-    )
+    return Training(chosen, grid.steps, grid.lr, grid.schedule, grid.precision, given, grid.train_n)
 
 
 def placed(specs: Sequence[RunSpec], where: Placement, source: Source | None = None) -> Plan:

@@ -27,6 +27,7 @@ TITLES = {column: column.replace("_", " ") for column in CELL} | {
 TRUTH = "Truth"
 SMALLEST_SHOWN_NATS = 0.0005  # what tables round to 0
 BOUND_GAP, CRITIC_GAP, SAMPLING = "= at exact ratio", "+ model, training", "+ sampling"
+TRAIN_GAP = "By train n"
 SPLIT_NOTE = "bias = error at the exact density ratio + error of the model and its training"
 
 
@@ -58,6 +59,7 @@ def table(summary: pd.DataFrame, unit: str = "nats") -> Table:
     has_split = bool(summary["oracle_nats"].notna().any() or summary["mean_nats"].isna().all())
     without = [] if has_split else [BOUND_GAP, CRITIC_GAP]
     without += [] if has_sampling(summary) else [SAMPLING]
+    without += [] if summary["train_gap_nats"].notna().any() else [TRAIN_GAP]
     without += [] if has_own_truth(summary).any() else [TRUTH]
     without += [] if summary["failed"].any() else ["Failed"]
     rows = [_row(row, varying) for row in shown_in(summary, unit).to_dict("records")]
@@ -102,6 +104,7 @@ def _row(row: Mapping[Any, Any], varying: Sequence[str]) -> dict[str, str]:
         BOUND_GAP: measured(row, "bound_gap", sign=True),
         CRITIC_GAP: measured(row, "critic_gap", sign=True),
         SAMPLING: measured(row, "sampling", sign=True),
+        TRAIN_GAP: measured(row, "train_gap", sign=True),
         "Ceiling": "none" if math.isnan(ceiling) else rounded(ceiling),
         "Failed": f"{row['failed']} of {row['runs']}" if row["failed"] else "0",
     }
@@ -205,6 +208,11 @@ def cell_notes(summary: pd.DataFrame) -> list[str]:
             "Sampling: at the exact ratio, the value on the batches that were read less its expectation. On "
             "Gaussians the variance of NWJ, JS and TUBA there is about (exp(2 I) - 1) / pairs: at large I "
             "most batches read too much, and a few far too little."
+        )
+    if summary["train_gap_nats"].notna().any():
+        notes.append(
+            f"{TRAIN_GAP}: what comes from training at train n, the estimate less that of the model that was "
+            "trained at n itself, seed by seed."
         )
     notes += _groups_of_seeds(summary)
     if summary["of_survivors"].any():

@@ -39,7 +39,7 @@ def _panels(summary: pd.DataFrame, unit: str, draw: Draw, level: str, across: st
     looking = style.looks_of_levels(sorted(cells[level].unique()))
     with style.facets(len(groups), *_legend(cells, looking, level)) as (figure, axes):
         for axis, group in zip(axes, groups, strict=True):
-            words = [_title(group, varying), _failures(group)]
+            words = [title(group, varying), _failures(group)]
             axis.set_title(style.wrapped("\n".join(filter(None, words)), axis))
             draw(axis, group, looking, unit)
     return figure
@@ -154,7 +154,8 @@ def _rank(level: object, looking: Looks) -> float:
     return list(looking).index(float(str(level))) - (len(looking) - 1) / 2
 
 
-def _title(group: pd.DataFrame, varying: Sequence[str]) -> str:
+def title(group: pd.DataFrame, varying: Sequence[str]) -> str:
+    """Return the title of a panel: its estimator, and the settings that vary from panel to panel."""
     first = group.iloc[0]
     name = f"{first['estimator']} (upper if q is exact)" if first["bound"] == "upper" else first["estimator"]
     settings = {column: first[column] for column in varying if pd.notna(first[column])}

@@ -220,7 +220,7 @@ def _draw_panel(axis: Axes, panel: Panel, looking: Looks, unit: str) -> None:
         sides = style.margins(there) if is_estimate else there[f"{measure}_se"]
         drawn = style.draw_line(axis, there["value"], there[measure], sides, look.line, zorder=3)
         if by_n:
-            _move_aside(drawn, axis, list(looking).index(float(str(n))) - (len(looking) - 1) / 2)
+            move_aside(drawn, axis, list(looking).index(float(str(n))) - (len(looking) - 1) / 2)
         if is_estimate and line["ceiling"].min() <= most:
             axis.plot(line["value"], line["ceiling"], ":", color=look.colour, lw=1.0)
     if panel.measure == "log_partition_nats":
@@ -231,8 +231,8 @@ def _draw_panel(axis: Axes, panel: Panel, looking: Looks, unit: str) -> None:
     axis.set_ylabel(f"{name} [{unit}]" if panel.measure.endswith("_nats") else name)
 
 
-def _move_aside(drawn: ErrorbarContainer, axis: Axes, rank: float) -> None:
-    """Move the line of an n aside, so that intervals do not meet."""
+def move_aside(drawn: ErrorbarContainer, axis: Axes, rank: float) -> None:
+    """Move a line aside, so that intervals do not meet."""
     figure = axis.get_figure(root=True)
     assert figure is not None
     aside = ScaledTranslation(_ASIDE_POINTS * rank / 72, 0, figure.dpi_scale_trans)
@@ -250,13 +250,18 @@ def _draw_truth(axis: Axes, shown: pd.DataFrame) -> None:
 
 
 def _set_x(axis: Axes, values: Sequence[float], inches: float) -> None:
-    """Set an axis that suits an option's values, with a tick at each and labels that do not meet."""
+    """Set an axis that suits an option's values, with a tick at each."""
     positive = [value for value in values if value > 0]
     spans = len(positive) > 1 and positive[-1] / positive[0] > _LOG_FROM and values[0] >= 0
     if spans and values[0] == 0:
         axis.set_xscale("symlog", linthresh=positive[0], linscale=0.5)
     elif spans:
         axis.set_xscale("log")
+    name_ticks(axis, values, inches)
+
+
+def name_ticks(axis: Axes, values: Sequence[float], inches: float) -> None:
+    """Set a tick at each value, and a label where it does not meet the one before; the scale is set."""
     places = axis.transScale.transform([(value, 1.0) for value in values])[:, 0]
     reach = (places[-1] - places[0]) or 1.0
     labels: dict[float, str] = {}
