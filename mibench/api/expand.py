@@ -12,13 +12,13 @@ from mibench.engine.plan import at_level
 from mibench.engine.protocols import registry as protocols
 from mibench.engine.protocols.base import Protocol
 from mibench.engine.sources import dims_of, pair_of
-from mibench.engine.tiling import LARGEST_MATRIX
 from mibench.errors import UsageError
 from mibench.grid import FIT, SETTINGS
 from mibench.objectives import Objective
 from mibench.registry import Choice
 from mibench.spec import DEFAULT_LEARNING_RATE, Fit, RunSpec, Setting, grid
 from mibench.tasks.pair import Pair, Truth
+from mibench.tiles import LARGEST_MATRIX
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from mibench.engine.cost import Cost, cost_of
 from mibench.engine.protocols import registry as protocols
 from mibench.engine.protocols.base import Protocol
 from mibench.engine.sources import Source, TaskPairs
-from mibench.engine.tiling import LARGEST_MATRIX, anchors_at, tiled_model, tiled_pair
+from mibench.engine.tiling import Tiling, anchors_at, tiled_model, tiled_pair
 from mibench.errors import UsageError
 from mibench.estimators.base import Estimator
 from mibench.models.base import Model
@@ -25,7 +25,7 @@ from mibench.objectives import Objective
 from mibench.registry import Choice
 from mibench.spec import Fit, RunSpec, digest
 from mibench.tasks.pair import Pair
-from mibench.tiles import TILE_PAIRS
+from mibench.tiles import LARGEST_MATRIX, TILE_PAIRS
 
 CHUNK_NUMBERS = 2**16
 """Training data are drawn for several steps at once: about this many numbers per run."""
@@ -133,14 +133,15 @@ class Pack:
     @property
     def anchors(self) -> int:
         """How many rows of a batch are read."""
-        return anchors_at(self.first.n) if self.in_tiles else self.first.n
+        return anchors_at(self.first.n) if self.in_tiles and self.is_read else self.first.n
 
     @property
     def in_tiles(self) -> bool:
-        """Whether batches are read in tiles: where matrices are large, or larger than those of training."""
-        if not self.is_read or self.model is None:
+        """Whether scores are tiles: where matrices are large, or larger than those of training."""
+        if self.model is None:
             return False
-        return self.first.n > min(LARGEST_MATRIX, self.fit.train_n or LARGEST_MATRIX)
+        own = self.fit.train_n if self.is_read else None
+        return self.first.n > min(LARGEST_MATRIX, own or LARGEST_MATRIX)
 
     @property
     def pilot_batches(self) -> int:
@@ -148,16 +149,20 @@ class Pack:
         return PILOT_BATCHES if self.anchors == self.first.n else FEW_BATCHES
 
     @cached_property
-    def reading_model(self) -> Any:  # noqa: ANN401 - a model of any kind, or one that returns tiles
-        """The model as it is read: where matrices would be too large, it returns tiles."""
+    def applied_model(self) -> Any:  # noqa: ANN401 - a model of any kind, or one that returns tiles
+        """The model as it is applied to batches: where matrices would be too large, it returns tiles."""
         if not self.in_tiles:
             return self.model
-        return tiled_model(self.model, self.anchors, self.cost.activations / self.first.n**2)
+        numbers_a_pair = max(1.0, self.cost.activations / self.first.n**2)
+        most_pairs = max(1, int(TILE_PAIRS / numbers_a_pair))
+        return tiled_model(
+            self.model, Tiling(self.anchors, torch.float64 if self.is_read else None, most_pairs)
+        )
 
     def reading_pair(self, place: int) -> Pair:
         """Return the pair of a training as it is read."""
         pair = self.pairs[place]
-        return tiled_pair(pair, self.anchors) if self.in_tiles else pair
+        return tiled_pair(pair, Tiling(self.anchors)) if self.in_tiles else pair
 
     @cached_property
     def pairs(self) -> tuple[Pair, ...]:
