@@ -90,7 +90,14 @@ def training_of(grid: Grid, verb: str = "run") -> Training:
     chosen, usual = _chosen(models.registry, grid.critic) or None, read(verb, {})
     given = [name for name in OF_TRAINING if getattr(grid, name) != getattr(usual, name)]
     return Training(
-        chosen, grid.steps, grid.lr, grid.schedule, grid.precision, given, grid.train_n or (None,)
+        chosen,
+        grid.steps,
+        grid.lr,
+        grid.schedule,
+        grid.precision,
+        given,
+        grid.train_n or (None,),
+        grid.anchors or (None,),
     )
 
 

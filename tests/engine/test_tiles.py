@@ -236,9 +236,57 @@ def test_a_resumed_grid_reads_only_what_is_missing(tmp_path):
     assert fresh["estimate_nats"].tolist() == both["estimate_nats"].tolist()
 
 
+def test_the_number_of_anchors_is_an_axis_that_shares_a_training():
+    names = "infonce,nwj,nce"
+    usual, few = grid(names, n=24), grid(names, n=24, anchors=[6, 24])
+    assert set(few["anchors"]) == {6, 24}
+    assert usual["anchors"].isna().all()
+    assert set(few["key"]).isdisjoint(usual["key"])
+    assert set(few["training"]) == set(usual["training"])
+    assert len(mibench.summarise(few.reset_index())) == 6
+    every = few[few["anchors"] == 24]
+    for name in ("estimate_nats", "oracle_nats", "batches"):
+        assert (every[name] == usual[name]).all()
+    part = few[few["anchors"] == 6]
+    sums = (part["estimate_se_nats"] ** 2 + every["estimate_se_nats"] ** 2) ** 0.5
+    assert ((part["estimate_nats"] - every["estimate_nats"]).abs() < 4 * sums).all()
+    assert (part["batch_std_nats"] > 1.3 * every["batch_std_nats"]).all()
+
+
+def test_the_usual_anchors_may_be_given(small_matrices):
+    usual, given = grid("infonce", n=24), grid("infonce", n=24, anchors=8)
+    assert (usual["estimate_nats"] == given["estimate_nats"]).all()
+    assert (usual["batches"] == given["batches"]).all()
+
+
+def test_an_estimator_that_needs_every_row_is_read_with_all_of_a_large_batch(small_matrices):
+    every = grid("interpolated", n=24, anchors=24)
+    assert (every["status"] == "ok").all()
+
+
+def test_estimators_that_train_nothing_have_no_anchors():
+    planned = mibench.plan("infonce,ksg", n=16, anchors=[4, 8], seeds=1, dim=2, mi=1, device="cpu")
+    assert [spec.fit and spec.fit.anchors for spec in planned.specs] == [4, 8, None]
+
+
+@pytest.mark.parametrize(("anchors", "batches"), [(1, 48), (4, 16), (8, 8), (16, 8), (20, 8)])
+def test_a_pilot_of_few_anchors_has_more_batches(anchors, batches, small_matrices, monkeypatch):
+    monkeypatch.setattr(plan, "ANCHORS", 8)
+    (pack,) = mibench.plan("nwj", n=20, anchors=anchors, seeds=1, dim=2, mi=1, device="cpu").packs()
+    (read,) = (own for _, own in pack.readings())
+    assert (read.anchors, read.pilot_batches) == (anchors, batches)
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
+        ({"anchors": 17, "n": 16}, "A batch of n = 16 has no 17 anchors"),
+        ({"anchors": 17, "n": [64, 16]}, "A batch of n = 16 has no 17 anchors"),
+        ({"anchors": 0}, "anchors"),
+        ({"estimator": "interpolated", "n": 64, "anchors": 8}, "whole score matrices, not 8 rows of n = 64"),
+        ({"estimator": "ksg", "anchors": 8}, "No estimator here can use --anchors"),
+        ({"protocol": "samples", "samples": 100, "anchors": 8}, "anchors has no meaning under the protocol"),
+        ({"protocol": "staircase", "anchors": 8}, "anchors has no meaning under the protocol 'staircase'"),
         ({"protocol": "samples", "samples": 100, "train_n": 8}, "no meaning under the protocol 'samples'"),
         ({"protocol": "staircase", "train_n": 8}, "no meaning under the protocol 'staircase'"),
         ({"estimator": "interpolated", "n": 4096, "train_n": 8}, "whole score matrices"),
