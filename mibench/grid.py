@@ -260,6 +260,14 @@ class Grid:
         of=lambda run: run.fit and run.fit.train_n,
         default=OWN,
     )
+    anchors: tuple[int, ...] = setting(
+        "Of a batch that is read, how many rows are scored against all n candidates, for protocol stream.",
+        read=_each(functools.partial(whole_number, least=1)),
+        of=lambda run: run.fit and run.fit.anchors,
+        default=Words(
+            "all n up to n = 2048, and 1024 above; batches are read until the standard error is 0.02 nats"
+        ),
+    )
     protocol: tuple[str, ...] = setting(
         "How data are seen, such as stream: fresh data at each step; staircase: the published protocol, "
         "where one critic is trained while the true MI is stepped up through --mi; samples: a fixed data set "
@@ -350,6 +358,7 @@ class FitArguments(PlaceArguments, total=False):
 
     n: OneOrMore[int | str] | None
     train_n: OneOrMore[int | str] | None
+    anchors: OneOrMore[int | str] | None
     critic: OneOrMore[str] | None
     model: OneOrMore[str] | None
     steps: int | str | None

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mibench.options import label
-from mibench.scores import extremes, jensen_shannon, positives
+from mibench.scores import constant, extremes, jensen_shannon, positives
 
 if TYPE_CHECKING:
     from mibench.batch import Batch, Dims, Tensors
@@ -148,7 +148,7 @@ class OfScores(Objective):
 
     def criterion_of_independence(self, n: int) -> float:
         """Return the criterion of the optimal critic of independent data, a constant."""
-        nothing = torch.zeros(1, n, n, dtype=torch.float64)
+        nothing = constant(n)
         return self.criterion({"scores": self.optimal_critic(nothing)}).item()
 
     def only_score(self, outputs: Tensors) -> Tensor:

@@ -1,23 +1,32 @@
 """Sums over a score matrix that many objectives and estimators share.
 
 Everywhere, `scores[..., i, j] = f(x_i, y_j)`: the diagonal holds joint samples, the rest samples of the
-product of the marginals. Leading axes are runs or batches and never mix. What estimators read works on
-`Tiles` as well, which stand for a matrix that is never formed: there n - 1 others are read for each of m
-anchors, and means are over these.
+product of the marginals. Leading axes are runs or batches and never mix. All works on `Tiles` as well, which
+stand for a matrix that is never formed: there n - 1 others are read for each of m anchors, and means are over
+these.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from mibench.tiles import Tiles
+from mibench.tiles import LARGEST_MATRIX, Tiles, zeros
 
 Scores = Tensor | Tiles
 """A score matrix (..., n, n), or what stands for one."""
+
+
+def constant(n: int) -> Tensor:
+    """Return the scores 0 of one run, (1, n, n) in float64; as tiles where n is large."""
+    if n > LARGEST_MATRIX:
+        return cast("Tensor", zeros(n))
+    return torch.zeros(1, n, n, dtype=torch.float64)
 
 
 def positives(scores: Scores) -> Tensor:
@@ -59,9 +68,22 @@ def log_sum_exp_other_rows(scores: Scores) -> Tensor:
 def mean_negatives(scores: Scores) -> Tensor:
     """Return the mean over the n (n - 1) off-diagonal scores, (..., n, n) -> (...)."""
     if isinstance(scores, Tiles):
-        return scores.sum_negatives() / scores.pairs
+        return scores.mean_following(scores.n - 1)
     n = scores.shape[-1]
     return scores.masked_fill(_diagonal(scores), 0).sum((-2, -1)) / (n * (n - 1))
+
+
+def mean_following(scores: Scores, k: int, of: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return the mean of a function of f(x_i, y_(i+1)) ... f(x_i, y_(i+k)), indices modulo n.
+
+    (..., n, n) -> (...); these are the k noise samples of each x.
+    """
+    if isinstance(scores, Tiles):
+        return scores.map(of).mean_following(k)
+    n = scores.shape[-1]
+    anchor = torch.arange(n, device=scores.device)[:, None]
+    columns = (anchor + torch.arange(1, k + 1, device=scores.device)) % n
+    return of(scores.gather(-1, columns.expand(*scores.shape[:-2], n, k))).mean((-2, -1))
 
 
 def log_mean_exp_negatives(scores: Scores) -> Tensor:
@@ -85,9 +107,10 @@ def donsker_varadhan(scores: Scores) -> Tensor:
     return positives(scores).mean(-1) - log_mean_exp_negatives(scores)
 
 
-def jensen_shannon(scores: Tensor) -> Tensor:
+def jensen_shannon(scores: Scores) -> Tensor:
     """Return E_P[-softplus(-f)] - E_Q[softplus(f)] of each score matrix, (..., n, n) -> (...)."""
-    return -softplus(-positives(scores)).mean(-1) - mean_negatives(softplus(scores))
+    each = scores.map(softplus) if isinstance(scores, Tiles) else softplus(scores)
+    return -softplus(-positives(scores)).mean(-1) - mean_negatives(each)
 
 
 def _diagonal(scores: Tensor) -> Tensor:

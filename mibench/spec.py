@@ -26,10 +26,11 @@ PRECISIONS: tuple[str, ...] = get_args(Precision)
 
 @dataclass(frozen=True)
 class Fit:
-    """How a model is trained: everything that means nothing to an estimator without one.
+    """How a model is trained and read: everything that means nothing to an estimator without one.
 
     Attributes:
         train_n: rows of a training batch; None for as many as are read.
+        anchors: rows of a batch that is read which are scored against all others; None for the usual.
     """
 
     model: Choice
@@ -38,6 +39,12 @@ class Fit:
     schedule: str
     precision: str
     train_n: int | None = None
+    anchors: int | None = None
+
+    @property
+    def in_training(self) -> Fit:
+        """What of it the training depends on, beside the n of its batches."""
+        return replace(self, train_n=None, anchors=None)
 
 
 @dataclass(frozen=True)
@@ -82,16 +89,16 @@ class RunSpec:
                 "schedule": self.fit.schedule,
                 "precision": self.fit.precision,
             }
-            if self.fit.train_n is not None:
-                values["train_n"] = self.fit.train_n
+            chosen = {"train_n": self.fit.train_n, "anchors": self.fit.anchors}
+            values |= {name: rows for name, rows in chosen.items() if rows is not None}
         return values
 
     @property
     def in_training(self) -> RunSpec:
         """The run as it is trained: with the n of a training batch, where that is another."""
-        if self.fit is None or self.fit.train_n is None:
+        if self.fit is None:
             return self
-        return replace(self, n=self.fit.train_n, fit=replace(self.fit, train_n=None))
+        return replace(self, n=self.fit.train_n or self.n, fit=self.fit.in_training)
 
     @property
     def choices(self) -> dict[str, Choice | None]:

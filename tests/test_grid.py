@@ -65,9 +65,9 @@ def test_every_setting_is_a_key_of_suites_and_a_setting_of_baselines():
 
 
 def test_cells_and_records_have_the_columns_of_the_settings():
-    trained = ["critic", "train_n", "steps", "lr", "schedule", "precision"]
+    trained = ["critic", "train_n", "anchors", "steps", "lr", "schedule", "precision"]
     data = ["estimator", "task", "dim_x", "dim_y", "true_mi_nats", "encoder", "n"]
-    assert [*data, *trained[:2], "protocol", "samples", *trained[2:]] == cells.CELL
+    assert [*data, *trained[:3], "protocol", "samples", *trained[3:]] == cells.CELL
     assert trained == cells.FIT
     assert set(grid.COLUMNS) <= set(FIELDS)
 

@@ -44,7 +44,7 @@ MUTANTS = [
     (NWJ, "return scores - 1", "return scores", "log ratio"),
     (NWJ, "return positives(", "return -positives(", "grows with the truth"),
     (NCE, "math.log(k)", "math.log(k + 1)", "optimal critic"),
-    (NCE, "math.log(k) - _noise", "math.log(n) - _noise", "optimal critic"),
+    (NCE, "math.log(k) - f", "math.log(n) - f", "optimal critic"),
     (JS, "1 + positives(scores)", "positives(scores)", "a blind model reads 0"),
     (JS, "scores = scores.double()", "scores = scores.double() - 1", "a blind model reads 0"),
     (SMILE, "scores.clamp(", "scores.exp().clamp(", "a blind model reads 0"),

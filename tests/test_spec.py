@@ -98,6 +98,7 @@ CHANGES = {
     "steps": 1001,
     "lr": 1e-3,
     "train_n": 32,
+    "anchors": 16,
     "schedule": "constant",
     "precision": "float64",
     "seed": 1,
@@ -108,13 +109,14 @@ def test_every_field_is_classified():
     """A new field must be added to the identity, and here."""
     fields = {field.name for kind in (RunSpec, Fit) for field in dataclasses.fields(kind)} - {"fit"}
     assert set(CHANGES) == fields
-    known = fields - {"model", "train_n"} | {
+    known = fields - {"model", "train_n", "anchors"} | {
         "critic",
         "key_version",
     }  # a model's name in a key is that of the first kind
     assert set(spec(encoder=CHANGES["encoder"]).identity) == known
-    # Where training has the n that is read, that is no part of it, as before there was another.
-    assert set(spec(train_n=32, encoder=CHANGES["encoder"]).identity) == known | {"train_n"}
+    # How many rows a batch of training has, and how many are anchors, is no part of it where it is not said.
+    for name in ("train_n", "anchors"):
+        assert set(spec(encoder=CHANGES["encoder"], **{name: 32}).identity) == known | {name}
     # Without an encoder there is none in the identity, so that keys are those of the time before encoders.
     assert set(spec().identity) == known - {"encoder"}
     # Where nothing is trained, how is no part of it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from mibench.engine.plan import at_level
 from mibench.engine.protocols import registry as protocols
 from mibench.engine.protocols.base import Protocol
 from mibench.engine.sources import dims_of, pair_of
-from mibench.engine.tiling import LARGEST_MATRIX
+from mibench.engine.tiling import anchors_at
 from mibench.errors import UsageError
 from mibench.grid import FIT, SETTINGS
 from mibench.objectives import Objective
@@ -79,6 +80,7 @@ class Training:
     precision: str
     given: Sequence[str]
     train_ns: Sequence[int | None]
+    anchors: Sequence[int | None]
 
     def check_used(self, chosen: Sequence[Choice]) -> None:
         """Raise a UsageError for a model or a setting that none of the estimators can use."""
@@ -89,6 +91,17 @@ class Training:
         for model in self.models or ():
             if models.registry.load(model.name).kind not in kinds.values():
                 raise _unused(model, kinds)
+
+    def check_reads_what_it_trains_on(self, protocol: Choice) -> None:
+        """Raise a UsageError for a setting of batches that are read, where these are those of training."""
+        for name, given in (("train_n", self.train_ns), ("anchors", self.anchors)):
+            if given != (None,):
+                flag = SETTINGS[name].flags[0]
+                raise UsageError(
+                    f"{name} has no meaning under the protocol {protocol.name!r}, which reads batches of the "
+                    "n that it trains on.",
+                    f"Give --protocol stream, or leave out {flag}.",
+                )
 
     def fits(self, objective: Objective | None, view: View, protocol: Protocol) -> list[Fit | None]:
         """Return the trainings by an objective: of the given models of its kind, or of the usual one."""
@@ -105,7 +118,8 @@ class Training:
         for model in given or [models.registry.choose(usual)]:
             with models.registry.blaming(model.name):
                 models.registry.make(model).check(view.pair.dims)
-            fits += [Fit(model, steps, lr, schedule, self.precision, n) for n in self.train_ns]
+            rows = itertools.product(self.train_ns, self.anchors)
+            fits += [Fit(model, steps, lr, schedule, self.precision, n, anchors) for n, anchors in rows]
         return fits
 
 
@@ -161,17 +175,14 @@ def runs_of(
                 "Give --protocol stream or samples.",
             )
         own_ns = list(dict.fromkeys(map(protocol.n_untrained, ns))) if objective is None else ns
-        if objective is not None and training.train_ns != (None,) and not protocol.reads_other_n:
-            raise UsageError(
-                f"train_n has no meaning under the protocol {followed.name!r}, which reads batches of the n "
-                "that it trains on.",
-                "Give --protocol stream, or leave out --train-n.",
-            )
+        if objective is not None and not protocol.reads_other_n:
+            training.check_reads_what_it_trains_on(followed)
         own_protocol = protocols.describe(protocol.untrained()) if objective is None else followed
         trained = [n for n in training.train_ns if n is not None and objective is not None]
         _check(estimator, views, [*own_ns, *trained])
-        if protocol.reads_other_n:
-            _check_in_tiles(estimator, own_ns)
+        if objective is not None and protocol.reads_other_n:
+            for size, anchors in itertools.product(own_ns, training.anchors):
+                _check_anchors(estimator, size, anchors)
         settings = list(_settings(estimator, objective, views, protocol, training))
         for fit in dict.fromkeys(fit for *_, fit in settings if fit is not None):
             for size in own_ns:
@@ -188,14 +199,17 @@ def _check(estimator: Choice, views: Sequence[View], ns: Sequence[int]) -> None:
                 made.check(size, view.pair)
 
 
-def _check_in_tiles(estimator: Choice, ns: Sequence[int]) -> None:
-    made = estimators.registry.make(estimator)
-    if made.objective is None or made.reads_anchors or max(ns) <= LARGEST_MATRIX:
-        return
-    raise UsageError(
-        f"Estimator {estimator.label!r} reads whole score matrices, of up to n = {LARGEST_MATRIX}.",
-        f"Give n of at most {LARGEST_MATRIX}, or another estimator.",
-    )
+def _check_anchors(estimator: Choice, n: int, given: int | None) -> None:
+    if given is not None and given > n:
+        raise UsageError(
+            f"A batch of n = {n} has no {given} anchors.", f"Give --anchors of at most {n}, or a larger n."
+        )
+    anchors = given or anchors_at(n)
+    if anchors < n and not estimators.registry.make(estimator).reads_anchors:
+        raise UsageError(
+            f"Estimator {estimator.label!r} reads whole score matrices, not {anchors} rows of n = {n}.",
+            f"Give --anchors {n}, a smaller n, or another estimator.",
+        )
 
 
 def _settings(

@@ -234,7 +234,10 @@ def _fit(identity: Mapping[str, Any]) -> Fit:
         real_number(identity["lr"], "lr"),
         one_of(identity["schedule"], "schedule", SCHEDULES),
         one_of(identity["precision"], "precision", PRECISIONS),
-        None if "train_n" not in identity else whole_number(identity["train_n"], "train_n", least=2),
+        *(
+            None if name not in identity else whole_number(identity[name], name, least=least)
+            for name, least in (("train_n", 2), ("anchors", 1))
+        ),
     )
 
 

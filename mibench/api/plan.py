@@ -98,7 +98,16 @@ def training_of(grid: Grid, verb: str = "run") -> Training:
     """Return how the models of a grid are trained, as far as the user says."""
     chosen, usual = _chosen(models.registry, grid.critic) or None, read(verb, {})
     given = [name for name in OF_TRAINING if getattr(grid, name) != getattr(usual, name)]
-    return Training(chosen, grid.steps, grid.lr, grid.schedule, grid.precision, given, grid.train_n)
+    return Training(
+        chosen,
+        grid.steps,
+        grid.lr,
+        grid.schedule,
+        grid.precision,
+        given,
+        grid.train_n,
+        grid.anchors or (None,),
+    )
 
 
 def placed(specs: Sequence[RunSpec], where: Placement, source: Source | None = None) -> Plan:

@@ -75,7 +75,7 @@ def fit(
     watch: Watch | None = None,
 ) -> Fitted:
     """Train every model of the pack, on fresh batches unless chunks of others are given."""
-    objective, model = pack.objective, pack.model
+    objective, model = pack.objective, pack.applied_model
     if objective is None:
         return Fitted({}, [None] * len(pack.trainings))
     started = time.perf_counter()
@@ -99,7 +99,8 @@ def fit(
     def step(batch: Batch, done: int) -> Tensor:
         nonlocal last, take
         trainer.set_rate(learning_rate(pack.fit, done))
-        if device.type == "cuda" and done == 0:
+        # Outputs that are tiles are computed when they are read, which a captured step would not see.
+        if device.type == "cuda" and done == 0 and not pack.in_tiles:
             take = captured(trainer.step, batch, trainer.tensors)
         found, outputs = take(batch)
         last = batch, outputs or {}

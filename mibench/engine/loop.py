@@ -55,6 +55,7 @@ class Trainer(Generic[B]):
     def step(self, batch: B) -> tuple[Tensor, Tensors | None]:
         """Take one step, and return each run's value (R,) and outputs before it."""
         value, outputs = self._value(self.parameters, self.state, batch)
+        detached = None if outputs is None else {key: tensor.detach() for key, tensor in outputs.items()}
         self.optimizer.zero_grad(set_to_none=True)
         # The sum over runs gives every run the gradient that it would have alone.
         (-value.sum()).backward()  # type: ignore[no-untyped-call]
@@ -62,7 +63,6 @@ class Trainer(Generic[B]):
         if self._after_step is not None:
             with torch.no_grad():
                 self._after_step(self.parameters, self.state, batch)
-        detached = None if outputs is None else {key: tensor.detach() for key, tensor in outputs.items()}
         return value.detach(), detached
 
     def tensors(self) -> list[Tensor]:

@@ -17,7 +17,7 @@ from mibench.engine.cost import Cost, cost_of
 from mibench.engine.protocols import registry as protocols
 from mibench.engine.protocols.base import Protocol
 from mibench.engine.sources import Source, TaskPairs
-from mibench.engine.tiling import LARGEST_MATRIX, anchors_at, tiled_model, tiled_pair
+from mibench.engine.tiling import ANCHORS, Tiling, anchors_at, tiled_model, tiled_pair
 from mibench.errors import UsageError
 from mibench.estimators.base import Estimator
 from mibench.models.base import Model
@@ -25,7 +25,7 @@ from mibench.objectives import Objective
 from mibench.registry import Choice
 from mibench.spec import Fit, RunSpec, digest
 from mibench.tasks.pair import Pair
-from mibench.tiles import TILE_PAIRS
+from mibench.tiles import LARGEST_MATRIX, TILE_PAIRS
 
 CHUNK_NUMBERS = 2**16
 """Training data are drawn for several steps at once: about this many numbers per run."""
@@ -48,7 +48,7 @@ READ_SHARE = 1.25
 """Training and evaluation together take this many times what training takes."""
 
 PILOT_BATCHES, FEW_BATCHES = 48, 8
-"""The batches of a pilot, and of one whose n is so large that a batch has a thousand anchors or more."""
+"""The batches of a pilot, and of one whose batches are read by the usual number of anchors or more."""
 
 FEATURES_A_ROW = 64
 """About how many numbers a critic's features of a row have, and its hidden layers per row at once."""
@@ -89,14 +89,15 @@ class Pack:
         return tuple(run if self.is_read else run.in_training for run in runs)
 
     def readings(self) -> list[tuple[list[int], Pack]]:
-        """Return for each n at which models are read the places that are, and their runs as a pack."""
-        by_n: dict[int, dict[int, list[RunSpec]]] = {}
+        """Return the places that are read alike, with the same n and anchors, and their runs as a pack."""
+        alike: dict[tuple[int, int | None], dict[int, list[RunSpec]]] = {}
         for place, training in enumerate(self.trainings):
             for spec in training:
-                by_n.setdefault(spec.n, {}).setdefault(place, []).append(spec)
+                rows = spec.n, None if spec.fit is None else spec.fit.anchors
+                alike.setdefault(rows, {}).setdefault(place, []).append(spec)
         return [
             (list(found), Pack(tuple(map(tuple, found.values())), self.source, is_read=True))
-            for found in by_n.values()
+            for found in alike.values()
         ]
 
     @property
@@ -133,31 +134,40 @@ class Pack:
     @property
     def anchors(self) -> int:
         """How many rows of a batch are read."""
-        return anchors_at(self.first.n) if self.in_tiles else self.first.n
+        if not self.is_read or self.model is None:
+            return self.first.n
+        return self.fit.anchors or anchors_at(self.first.n)
 
     @property
     def in_tiles(self) -> bool:
-        """Whether batches are read in tiles: where matrices are large, or larger than those of training."""
-        if not self.is_read or self.model is None:
+        """Whether scores are tiles: of large matrices or larger ones than in training, or of some rows."""
+        if self.model is None:
             return False
-        return self.first.n > min(LARGEST_MATRIX, self.fit.train_n or LARGEST_MATRIX)
+        trained = self.fit.train_n if self.is_read else None
+        return self.first.n > min(LARGEST_MATRIX, trained or LARGEST_MATRIX) or self.anchors < self.first.n
 
     @property
     def pilot_batches(self) -> int:
         """How many batches are read before it is known how many are needed."""
-        return PILOT_BATCHES if self.anchors == self.first.n else FEW_BATCHES
+        if self.anchors == self.first.n <= LARGEST_MATRIX:
+            return PILOT_BATCHES
+        return min(PILOT_BATCHES, max(FEW_BATCHES, FEW_BATCHES * ANCHORS // self.anchors))
 
     @cached_property
-    def reading_model(self) -> Any:  # noqa: ANN401 - a model of any kind, or one that returns tiles
-        """The model as it is read: where matrices would be too large, it returns tiles."""
+    def applied_model(self) -> Any:  # noqa: ANN401 - a model of any kind, or one that returns tiles
+        """The model as it is applied to batches: where matrices would be too large, it returns tiles."""
         if not self.in_tiles:
             return self.model
-        return tiled_model(self.model, self.anchors, self.cost.activations / self.first.n**2)
+        numbers_a_pair = max(1.0, self.cost.activations / self.first.n**2)
+        most_pairs = max(1, int(TILE_PAIRS / numbers_a_pair))
+        return tiled_model(
+            self.model, Tiling(self.anchors, torch.float64 if self.is_read else None, most_pairs)
+        )
 
     def reading_pair(self, place: int) -> Pair:
         """Return the pair of a training as it is read."""
         pair = self.pairs[place]
-        return tiled_pair(pair, self.anchors) if self.in_tiles else pair
+        return tiled_pair(pair, Tiling(self.anchors)) if self.in_tiles else pair
 
     @cached_property
     def pairs(self) -> tuple[Pair, ...]:
@@ -285,7 +295,7 @@ def packs(specs: Sequence[RunSpec], budget_bytes: int, source: Source | None = N
             spec.protocol,
             spec.in_training.n,
             spec.seed,
-            spec.fit,
+            spec.in_training.fit,
         )
         trainings.setdefault(own, []).append(spec)
     groups: dict[tuple[object, ...], list[Training]] = {}
@@ -323,7 +333,8 @@ def at_level(task: Choice, level: float) -> Choice:
 
 
 def _shape(spec: RunSpec, source: Source) -> tuple[object, ...]:
-    return objective_of(spec), spec.fit, spec.protocol, source.dims(spec), spec.in_training.n
+    trained = spec.in_training
+    return objective_of(spec), trained.fit, spec.protocol, source.dims(spec), trained.n
 
 
 def _split(group: list[Training], budget_bytes: int, source: Source) -> list[Pack]:

@@ -128,7 +128,7 @@ def _slices(count: int, at_once: int) -> Iterator[tuple[int, int]]:
 @torch.no_grad()
 def outputs_of(pack: Pack, parameters: Tensors, batch: Batch) -> Tensors:
     """Return what estimators read of the models of all runs; nothing where nothing is trained."""
-    return {} if pack.objective is None else pack.objective.outputs(pack.reading_model, parameters, batch)
+    return {} if pack.objective is None else pack.objective.outputs(pack.applied_model, parameters, batch)
 
 
 @torch.no_grad()

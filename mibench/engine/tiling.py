@@ -1,9 +1,9 @@
-"""Reading batches of which the score matrix is too large to be formed: models and pairs that return tiles."""
+"""Batches of which the score matrix is too large to be formed: models and pairs that return tiles."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import cast
 
 import torch
@@ -12,10 +12,7 @@ from torch import Tensor
 from mibench.batch import Tensors
 from mibench.models.base import Conditional, Critic, Model
 from mibench.tasks.pair import Pair, Pairwise
-from mibench.tiles import TILE_PAIRS, Tiles
-
-LARGEST_MATRIX = 2048
-"""Up to this n the score matrix is formed."""
+from mibench.tiles import LARGEST_MATRIX, TILE_PAIRS, Operand, Tiles
 
 ANCHORS = 1024
 """Of a larger batch, this many rows are read against all n."""
@@ -30,17 +27,47 @@ def anchors_at(n: int) -> int:
 
 
 @dataclass(frozen=True)
+class Tiling:
+    """How a score matrix is tiled.
+
+    Attributes:
+        anchors: how many rows of a batch are read.
+        dtype: that of scores and what is reduced from them; None for the model's own.
+        most_pairs: how many pairs a tile has at most, all runs together.
+    """
+
+    anchors: int
+    dtype: torch.dtype | None = torch.float64
+    most_pairs: int = TILE_PAIRS
+
+    def of(self, of_pairs: Callable[..., Tensor], x: Tensor, y: Tensor, parameters: Tensors) -> Tensor:
+        """Return a function of parameters and all pairs of rows, as tiles in place of a tensor.
+
+        x (R, n, any), y (R, n, any). Estimators and objectives use of a matrix only what `Tiles` and
+        `mibench.scores` offer.
+        """
+        dtype = self.dtype or x.dtype
+
+        def block(parts: Sequence[Tensor]) -> Tensor:
+            some_x, some_y, *values = parts
+            return of_pairs(dict(zip(parameters, values, strict=True)), some_x, some_y).to(dtype)
+
+        operands = (Operand(x, rows=1), Operand(y, columns=1), *map(Operand, parameters.values()))
+        return cast(
+            "Tensor", Tiles(block, operands, len(x), x.shape[1], self.anchors, self.most_pairs, dtype)
+        )
+
+
+@dataclass(frozen=True)
 class TiledCritic:
     """A critic whose scores are tiles."""
 
     critic: Critic
-    anchors: int
-    most_pairs: int
+    tiling: Tiling
 
     def scores(self, parameters: Tensors, x: Tensor, y: Tensor) -> Tensor:
         """Return f(x_i, y_j) of every run, as tiles in place of a tensor."""
-        of_x, of_y = _features(self.critic, parameters, x, y)
-        return _tiles(partial(self.critic.scores_of, parameters), of_x, of_y, self.anchors, self.most_pairs)
+        return self.tiling.of(self.critic.scores_of, *_features(self.critic, parameters, x, y), parameters)
 
 
 @dataclass(frozen=True)
@@ -48,12 +75,11 @@ class TiledConditional:
     """A conditional density whose log density of all pairs is tiles."""
 
     density: Conditional
-    anchors: int
-    most_pairs: int
+    tiling: Tiling
 
     def log_prob(self, parameters: Tensors, x: Tensor, y: Tensor) -> Tensor:
         """Return log q(y_j | x_i) of every run, as tiles in place of a tensor."""
-        return _tiles(partial(self.density.log_prob, parameters), x, y, self.anchors, self.most_pairs)
+        return self.tiling.of(self.density.log_prob, x, y, parameters)
 
     def log_prob_of_pairs(self, parameters: Tensors, x: Tensor, y: Tensor) -> Tensor:
         """Return log q(y_i | x_i)."""
@@ -64,27 +90,23 @@ class TiledConditional:
         return self.density.log_marginal(parameters, y)
 
 
-def tiled_model(model: Model | None, anchors: int, numbers_a_pair: float) -> object:
-    """Return a model that returns tiles where it would form n x n numbers, others as they are.
-
-    `numbers_a_pair` are the numbers that a forward pass holds for each pair.
-    """
-    most_pairs = max(1, int(TILE_PAIRS / max(1.0, numbers_a_pair)))
+def tiled_model(model: Model | None, tiling: Tiling) -> object:
+    """Return a model that returns tiles where it would form n x n numbers, others as they are."""
     if isinstance(model, Critic):
-        return TiledCritic(model, anchors, most_pairs)
+        return TiledCritic(model, tiling)
     if isinstance(model, Conditional):
-        return TiledConditional(model, anchors, most_pairs)
+        return TiledConditional(model, tiling)
     return model
 
 
-def tiled_pair(pair: Pair, anchors: int) -> Pair:
+def tiled_pair(pair: Pair, tiling: Tiling) -> Pair:
     """Return a pair whose log density ratio and conditional are tiles."""
 
     def tiled(known: Pairwise | None) -> Pairwise | None:
         if known is None:
             return None
         of_pairs: Pairwise = known
-        return lambda x, y: _tiles(of_pairs, x, y, anchors)
+        return lambda x, y: tiling.of(lambda _, some_x, some_y: of_pairs(some_x, some_y), x, y, {})
 
     return replace(pair, log_ratio=tiled(pair.log_ratio), log_conditional=tiled(pair.log_conditional))
 
@@ -95,15 +117,3 @@ def _features(critic: Critic, parameters: Tensors, x: Tensor, y: Tensor) -> tupl
     parts = [critic.features(parameters, some_x, some_y) for some_x, some_y in rows]
     of_x, of_y = zip(*parts, strict=True)
     return torch.cat(of_x, 1), torch.cat(of_y, 1)
-
-
-def _tiles(of_pairs: Pairwise, x: Tensor, y: Tensor, anchors: int, most_pairs: int = TILE_PAIRS) -> Tensor:
-    """Return a function of all pairs of rows, x (R, n, any) and y (R, n, any), as tiles in place of a tensor.
-
-    Estimators and objectives use of a matrix only what `Tiles` and `mibench.scores` offer.
-    """
-
-    def block(rows: slice, columns: slice) -> Tensor:
-        return of_pairs(x[:, rows], y[:, columns])
-
-    return cast("Tensor", Tiles(block, len(x), x.shape[1], anchors, most_pairs))

@@ -16,7 +16,7 @@ import pandas as pd
 
 from mibench.limits import LARGEST, too_high
 
-SCHEMA = 6
+SCHEMA = 7
 """Raised when a record's fields change; older ones are upgraded on reading, newer ones refused."""
 
 LAST_UNJUDGED = 4
@@ -51,6 +51,7 @@ class Record:
         oracle_is_best: whether no model can do better, in expectation, than the value at the exact ratio.
         truth, truth_confidence: how the truth is known ("closed form"), and at what confidence.
         train_n: rows of a training batch where that was set; else they are `n`, as of a batch that is read.
+        anchors: rows of a batch that was read which were scored against all others, where that was set.
         protocol: `stream`, `staircase` or `samples`; `samples` is the size of the data set in the last.
         estimate_nats, estimate_se_nats: mean over the batches that were read, and its standard error; a
             single reading of all rows has none.
@@ -97,6 +98,7 @@ class Record:
     protocol: str
     samples: int | None
     train_n: int | None
+    anchors: int | None
     steps: int | None
     lr: float | None
     schedule: str | None
@@ -305,6 +307,11 @@ def _from_schema_5(values: dict[str, Any]) -> dict[str, Any]:
     return values | {"train_n": None}
 
 
+def _from_schema_6(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a record of the time when nobody could say how many rows of a batch are anchors."""
+    return values | {"anchors": None}
+
+
 def _judged_now(record: Record) -> dict[str, Any]:
     """Return the status of a finished run that reads more than it rightly can, as it is judged today."""
     if record.status != "ok" or record.critic is None or record.bound == "upper":
@@ -320,6 +327,7 @@ _UPGRADES = {
     3: _from_schema_3,
     4: _from_schema_4,
     5: _from_schema_5,
+    6: _from_schema_6,
 }
 
 

@@ -7,15 +7,16 @@ import pytest
 import torch
 
 import mibench
-from mibench import UsageError, estimators, models, scores, tasks, tiles
+from mibench import UsageError, estimators, models, scores, tasks
 from mibench.batch import Batch, Dims
 from mibench.engine import plan, tiling
 from mibench.engine.read import standard_error
+from mibench.engine.tiling import Tiling
 from mibench.estimators.conditional.density import FromDensity
 from mibench.objectives import OfScores
 from mibench.reports import tables
 from mibench.seeding import stream
-from mibench.tiles import Tiles
+from mibench.tiles import Operand, Tiles
 
 RUNS, N = 3, 37
 OPTIONS = [
@@ -29,18 +30,12 @@ READ = [
 ]
 
 
-@pytest.fixture
-def small_tiles(monkeypatch):
-    """Tiles of 7 x 7 and of 11 columns or so: none fits the matrix."""
-    monkeypatch.setattr(tiles, "TILE_PAIRS", 150)
-
-
 def matrix(scale=2.0):
     return scale * torch.randn(RUNS, N, N, generator=stream("tiles"), dtype=torch.float64)
 
 
 def tiled(values, anchors=N, most_pairs=150):
-    return Tiles(lambda rows, columns: values[:, rows, columns], RUNS, N, anchors, most_pairs)
+    return Tiles(lambda parts: parts[0], (Operand(values, 1, 2),), RUNS, N, anchors, most_pairs)
 
 
 def read(name, values):
@@ -127,17 +122,19 @@ def test_models_read_in_tiles_are_those_read_whole(name, monkeypatch):
     parameters = {key: torch.stack([run[key] for run in drawn]) for key in drawn[0]}
     method = "log_prob" if made.kind == "conditional" else "scores"
     whole = getattr(made, method)(parameters, x, y)
-    part = getattr(tiling.tiled_model(made, 20, 1800.0), method)(parameters, x, y)
-    assert part.most_pairs == tiles.TILE_PAIRS // 1800
+    part = getattr(tiling.tiled_model(made, Tiling(20, most_pairs=150)), method)(parameters, x, y)
     torch.testing.assert_close(part.diagonal(), scores.positives(whole)[:, :20], rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(part.logsumexp_rows(True), whole.logsumexp(-1)[:, :20], rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("task", ["gaussian[dim=3]", "cubic[dim=2]", "cpc", "linear-encoder", "bigram"])
-def test_exact_ratios_in_tiles_are_those_of_the_matrix(task, small_tiles):
+def test_exact_ratios_in_tiles_are_those_of_the_matrix(task):
     pair = tasks.get(task).pair()
     x, y = pair.draw(N, stream("exact"), torch.float64)
-    whole, part = pair.log_ratio(x[None], y[None]), tiling.tiled_pair(pair, 20).log_ratio(x[None], y[None])
+    whole, part = (
+        pair.log_ratio(x[None], y[None]),
+        tiling.tiled_pair(pair, Tiling(20, most_pairs=150)).log_ratio(x[None], y[None]),
+    )
     torch.testing.assert_close(
         scores.log_mean_exp_negatives(part),
         scores.off_diagonal(whole)[:, :20].logsumexp((-2, -1)) - math.log(20 * (N - 1)),
@@ -168,7 +165,7 @@ def test_anchors_leave_the_expectation_as_it_is(name):
     x, y = (side.view(batches, n, 2) for side in pair.draw(batches * n, stream("anchors"), torch.float64))
     batch = Batch(x, y, known={"entropy_y": torch.tensor(pair.entropy_y, dtype=torch.float64)})
     whole = estimator.read(estimator.exact(pair, batch), batch)
-    part = estimator.read(estimator.exact(tiling.tiled_pair(pair, 4), batch), batch)
+    part = estimator.read(estimator.exact(tiling.tiled_pair(pair, Tiling(4)), batch), batch)
     assert part.std() > whole.std()  # the diagonal of fewer rows
     assert abs((part - whole).mean().item()) < 4 * standard_error(part - whole)
 
@@ -177,7 +174,7 @@ def test_a_log_of_a_mean_over_fewer_pairs_is_lower():
     """Of dv, mine and smile the estimate with anchors is higher than from the matrix, if only by a little."""
     pair = tasks.get("gaussian", dim=2, mi=1.0).pair()
     x, y = (side.view(6000, 24, 2) for side in pair.draw(6000 * 24, stream("anchors"), torch.float64))
-    part = scores.log_mean_exp_negatives(tiling.tiled_pair(pair, 4).log_ratio(x, y))
+    part = scores.log_mean_exp_negatives(tiling.tiled_pair(pair, Tiling(4)).log_ratio(x, y))
     lower = part - scores.log_mean_exp_negatives(pair.log_ratio(x, y))
     assert -0.1 < lower.mean().item() < -4 * standard_error(lower)
 
@@ -239,9 +236,57 @@ def test_a_resumed_grid_reads_only_what_is_missing(tmp_path):
     assert fresh["estimate_nats"].tolist() == both["estimate_nats"].tolist()
 
 
+def test_the_number_of_anchors_is_an_axis_that_shares_a_training():
+    names = "infonce,nwj,nce"
+    usual, few = grid(names, n=24), grid(names, n=24, anchors=[6, 24])
+    assert set(few["anchors"]) == {6, 24}
+    assert usual["anchors"].isna().all()
+    assert set(few["key"]).isdisjoint(usual["key"])
+    assert set(few["training"]) == set(usual["training"])
+    assert len(mibench.summarise(few.reset_index())) == 6
+    every = few[few["anchors"] == 24]
+    for name in ("estimate_nats", "oracle_nats", "batches"):
+        assert (every[name] == usual[name]).all()
+    part = few[few["anchors"] == 6]
+    sums = (part["estimate_se_nats"] ** 2 + every["estimate_se_nats"] ** 2) ** 0.5
+    assert ((part["estimate_nats"] - every["estimate_nats"]).abs() < 4 * sums).all()
+    assert (part["batch_std_nats"] > 1.3 * every["batch_std_nats"]).all()
+
+
+def test_the_usual_anchors_may_be_given(small_matrices):
+    usual, given = grid("infonce", n=24), grid("infonce", n=24, anchors=8)
+    assert (usual["estimate_nats"] == given["estimate_nats"]).all()
+    assert (usual["batches"] == given["batches"]).all()
+
+
+def test_an_estimator_that_needs_every_row_is_read_with_all_of_a_large_batch(small_matrices):
+    every = grid("interpolated", n=24, anchors=24)
+    assert (every["status"] == "ok").all()
+
+
+def test_estimators_that_train_nothing_have_no_anchors():
+    planned = mibench.plan("infonce,ksg", n=16, anchors=[4, 8], seeds=1, dim=2, mi=1, device="cpu")
+    assert [spec.fit and spec.fit.anchors for spec in planned.specs] == [4, 8, None]
+
+
+@pytest.mark.parametrize(("anchors", "batches"), [(1, 48), (4, 16), (8, 8), (16, 8), (20, 8)])
+def test_a_pilot_of_few_anchors_has_more_batches(anchors, batches, small_matrices, monkeypatch):
+    monkeypatch.setattr(plan, "ANCHORS", 8)
+    (pack,) = mibench.plan("nwj", n=20, anchors=anchors, seeds=1, dim=2, mi=1, device="cpu").packs()
+    (read,) = (own for _, own in pack.readings())
+    assert (read.anchors, read.pilot_batches) == (anchors, batches)
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
+        ({"anchors": 17, "n": 16}, "A batch of n = 16 has no 17 anchors"),
+        ({"anchors": 17, "n": [64, 16]}, "A batch of n = 16 has no 17 anchors"),
+        ({"anchors": 0}, "anchors"),
+        ({"estimator": "interpolated", "n": 64, "anchors": 8}, "whole score matrices, not 8 rows of n = 64"),
+        ({"estimator": "ksg", "anchors": 8}, "No estimator here can use --anchors"),
+        ({"protocol": "samples", "samples": 100, "anchors": 8}, "anchors has no meaning under the protocol"),
+        ({"protocol": "staircase", "anchors": 8}, "anchors has no meaning under the protocol 'staircase'"),
         ({"protocol": "samples", "samples": 100, "train_n": 8}, "no meaning under the protocol 'samples'"),
         ({"protocol": "staircase", "train_n": 8}, "no meaning under the protocol 'staircase'"),
         ({"estimator": "interpolated", "n": 4096, "train_n": 8}, "whole score matrices"),
@@ -263,15 +308,6 @@ def test_memory_is_announced_for_reading_in_tiles():
     assert large.trainings[0][0].in_training.n == 64
 
 
-@pytest.mark.parametrize("protocol", ["samples", "staircase"])
-def test_what_is_read_as_it_was_trained_is_read_from_the_matrix(protocol, small_matrices):
-    """Above the largest n that the stream reads from a matrix, too: objectives need one."""
-    names = "infonce,nce,smile,js,dv,mine,interpolated"
-    sizes = {"samples": 240} if protocol == "samples" else {}
-    frame = mibench.run(names, dim=2, mi=1, n=20, seeds=1, steps=6, protocol=protocol, device="cpu", **sizes)
-    assert (frame["status"] == "ok").all(), list(frame["message"])
-
-
 def test_batches_larger_than_those_of_training_are_read_in_tiles_with_every_row():
     whole = grid("infonce,nwj,smile", n=24, train_n=24).loc[:, "oracle_nats"]
     part = grid("infonce,nwj,smile", n=24, train_n=8)
@@ -287,7 +323,9 @@ def test_memory_is_small_where_a_large_model_is_read_above_its_training():
     (read,) = (own for _, own in pack.readings())
     assert read.in_tiles
     assert read.anchors == 2048
-    assert read.reading_model.most_pairs < 2**12  # a pair of the joint critic takes several hundred numbers
+    assert (
+        read.applied_model.tiling.most_pairs < 2**12
+    )  # a pair of the joint critic takes several hundred numbers
     assert pack.bytes < 2**26
 
 

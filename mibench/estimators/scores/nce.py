@@ -15,7 +15,7 @@ from mibench.errors import UsageError
 from mibench.estimators.base import FromScores
 from mibench.objectives import OfScores
 from mibench.registry import option
-from mibench.scores import positives
+from mibench.scores import mean_following, positives
 from mibench.validation import check_whole
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class LogisticNoise(OfScores):
         n = scores.shape[-1]
         k = n - 1 if self.k is None else self.k
         data = logsigmoid(positives(scores) - math.log(k)).mean(-1)
-        noise = logsigmoid(math.log(k) - _noise(scores, k)).mean((-2, -1))
+        noise = mean_following(scores, k, lambda f: logsigmoid(math.log(k) - f))
         return data + k * noise
 
 
@@ -119,11 +119,3 @@ class NCE(FromScores):
     def estimate(self, scores: Tensor) -> Tensor:
         """Return the mean of f over the joint samples, in float64."""
         return positives(scores.double()).mean(-1)
-
-
-def _noise(scores: Tensor, k: int) -> Tensor:
-    """Return the scores of the k samples that follow the diagonal, (..., n, n) -> (..., n, k)."""
-    n = scores.shape[-1]
-    anchor = torch.arange(n, device=scores.device)[:, None]
-    following = (anchor + torch.arange(1, k + 1, device=scores.device)) % n
-    return scores.gather(-1, following.expand(*scores.shape[:-2], n, k))

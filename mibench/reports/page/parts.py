@@ -58,6 +58,7 @@ def facts(
         (f"Truth of the representations [{unit}]", _truths(summary, unit)),
         ("n (rows in a batch)", numbers(frame["n"])),
         ("n of training, where it is another", numbers(frame["train_n"].dropna())),
+        ("Anchors, where they were set", numbers(frame["anchors"].dropna())),
         ("Critics", listed(frame["critic"].dropna().unique())),
         ("Protocols", listed(frame["protocol"].unique())),
         ("Samples", numbers(frame["samples"].dropna())),
