@@ -23,7 +23,9 @@ from mibench.reports.tables import is_varying
 _PANEL = [column for column in CELL if column not in ("n", "train_n")]
 """What the cells of a panel have in common."""
 
-_MOST_COLUMNS = 4
+_MOST_LEVELS, _MOST_ESTIMATORS = 5, 4
+"""Panels beside each other."""
+
 _HEIGHT = 0.85 * style.PANEL_INCHES
 _MARGIN = 0.06  # of the span of log n, to either side
 _OWN = style.Look((0.15, 0.15, 0.15), "X")
@@ -72,7 +74,7 @@ def _groups(shown: pd.DataFrame) -> list[pd.DataFrame]:
 def _columns(groups: Sequence[pd.DataFrame]) -> int:
     """Return how many panels stand beside each other: the levels of an estimator, where there are several."""
     levels = len({group["true_mi_nats"].iloc[0] for group in groups})
-    return min(levels if levels > 1 else len(groups), _MOST_COLUMNS)
+    return min(levels, _MOST_LEVELS) if levels > 1 else min(len(groups), _MOST_ESTIMATORS)
 
 
 def _above_and_below(axes: Sequence[Axes], columns: int) -> tuple[list[Axes], list[Axes]]:
@@ -109,10 +111,9 @@ def _draw_parts(axis: Axes, group: pd.DataFrame, looking: Looks) -> None:
     axis.axhline(0, **style.ZERO_LINE)
     for cells, look, rank in _lines(group, looking):
         is_split = cells["train_gap"].notna()
-        if is_split.any():
-            _draw_line(axis, cells, cells["train_gap"], cells["train_gap_se"], look.line, rank)
-        rest = cells[~is_split]
+        split, rest = cells[is_split], cells[~is_split]
         line = look.line | ({} if look is _OWN else _NOT_SPLIT)
+        _draw_line(axis, split, split["train_gap"], split["train_gap_se"], look.line, rank)
         _draw_line(axis, rest, rest["above_exact"], rest["above_exact_se"], line, rank)
     _mark_training(axis, group, looking)
 
@@ -190,14 +191,15 @@ def _caption(summary: pd.DataFrame) -> str:
             "Dotted: the ceiling, log n, of the batch that is read. Dash-dotted: the log of the n of "
             "training, which is no limit. "
         )
-    if summary["train_n"].isna().any():
+    is_split = summary["train_gap_nats"].notna()
+    if is_split.any():
         words += (
             "Below, the rest of the error in parts. Crosses: what the models lose that were trained at the n "
-            "that is read. Coloured: what training at another n loses beside that, paired by seed"
+            "that is read. Filled: what training at another n loses beside that, paired by seed. "
         )
-        words += "; open markers: both together, where nothing was trained at n itself. "
-    else:
-        words += "Below, the rest of the error: what the model and its training at another n lose together. "
+    if (summary["train_n"].notna() & ~is_split).any():
+        words += f"{'Open' if is_split.any() else 'Below, open'} markers: the losses of the model and of "
+        words += "training at another n together. "
     return f"{words}Bars are one standard error across seeds to either side."
 
 
