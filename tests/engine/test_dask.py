@@ -1,12 +1,18 @@
 """The backend of a Dask cluster: one on this machine stands for any other."""
 
+import json
+import re
+import shlex
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from grids import CPU, jobs, specs
 from test_backends import Numbers, results, values
 
+import mibench
 from mibench.engine.backends import dask
 from mibench.engine.backends.base import execute
 from mibench.engine.backends.dask import ClusterError, Dask
@@ -89,6 +95,35 @@ def test_without_the_packages_the_extra_is_named(monkeypatch):
     with pytest.raises(ClusterError) as refused:
         Dask(scheduler="tcp://nowhere:1").resolve("cpu")
     assert "mibench[cluster]" in refused.value.how
+
+
+def test_the_commands_of_the_documentation_run_on_a_cluster(tmp_path, monkeypatch):
+    page = Path(mibench.__file__).parents[1].joinpath("docs/cluster.md").read_text("utf-8")
+    typed = re.findall(r"^\$ ((?:dask|mibench run .*--scheduler).*?)(?: &)?$", page, re.MULTILINE)
+    *servers, command = [[sys.executable, "-m", *shlex.split(words)] for words in typed]
+    assert [server[2:4] for server in servers] == [["dask", "scheduler"], ["dask", "worker"]]
+    command[2] = "mibench.cli"
+    small = ["--steps", "5", "--dim", "2", "-q", "--json"]
+    started = []
+    try:
+        for server in servers:
+            started.append(
+                subprocess.Popen([*server, "--no-dashboard"], cwd=tmp_path, stderr=subprocess.DEVNULL)
+            )
+            while not (tmp_path / "scheduler.json").exists():
+                time.sleep(0.1)
+        done = subprocess.run([*command, *small], cwd=tmp_path, capture_output=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+        assert b"Dask workers" in done.stderr
+        assert {run["status"] for run in json.loads(done.stdout)["records"]} == {"ok"}
+        started[0].kill()
+        gone = subprocess.run([*command, *small], cwd=tmp_path, capture_output=True, timeout=120, check=False)
+        assert gone.returncode == 2
+        assert b"No Dask scheduler answers" in gone.stderr
+    finally:
+        for server in reversed(started):
+            server.terminate()
+            server.wait()
 
 
 @pytest.mark.parametrize("options", [{"workers": -1}, {"scheduler": "tcp://x:1", "workers": 2}])
