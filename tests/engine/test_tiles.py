@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -11,7 +12,7 @@ from mibench import UsageError, estimators, models, scores, tasks
 from mibench.batch import Batch, Dims
 from mibench.engine import plan, tiling
 from mibench.engine.read import standard_error
-from mibench.engine.tiling import Tiling
+from mibench.engine.tiling import Tiling, tiled_pair
 from mibench.estimators.conditional.density import FromDensity
 from mibench.objectives import OfScores
 from mibench.reports import tables
@@ -347,3 +348,22 @@ def test_tables_tell_the_n_of_training_apart_where_it_varies():
 def test_a_task_is_asked_for_batches_of_training_too():
     with pytest.raises(UsageError, match="719 different x"):
         mibench.plan("infonce", "digits", n=16, train_n=2000, device="cpu")
+
+
+@pytest.mark.parametrize("nats", [0.5, 2.0])
+def test_the_exact_value_at_a_large_n_is_that_of_a_formula_written_out_and_near_its_limit(nats):
+    """InfoNCE at the exact ratio tends to I for n to infinity, and at n = 65,536 is there within its error."""
+    n, anchors, dim = 2**16, 512, 20
+    pair = tasks.get("gaussian", dim=dim, mi=nats).pair()
+    x, y = pair.draw(n, torch.Generator().manual_seed(1), torch.float64)
+    log_ratio = tiled_pair(pair, Tiling(anchors)).log_ratio(x[None], y[None])
+    found = log_ratio.diagonal() - log_ratio.logsumexp_rows(with_own=True) + math.log(n)
+    rho_2 = 1 - math.exp(-2 * nats / dim)
+    rho, x, y = math.sqrt(rho_2), x.numpy(), y.numpy()
+    expected = []
+    for i in range(0, anchors, 16):  # log N(y; rho x, 1 - rho^2) - log N(y; 0, 1), coordinate by coordinate
+        squares = ((y - rho * x[i]) ** 2 / (1 - rho_2) - y**2).sum(-1)
+        row = -0.5 * (squares + dim * math.log(1 - rho_2))
+        expected.append(row[i] - np.logaddexp.reduce(row) + math.log(n))
+    assert found[0, ::16].numpy() == pytest.approx(np.array(expected), abs=1e-9)
+    assert abs(found.mean().item() - nats) < 4 * found.std().item() / math.sqrt(anchors)
