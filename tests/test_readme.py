@@ -259,6 +259,8 @@ def test_what_is_said_of_one_training_for_many_n():
     assert decimals(page, "*A larger n trains") == shown(gaps[0], -gaps[1], -gaps[2])
     for name, spread in (("nwj", 0.1), ("nce", 0.02)):
         assert np.ptp(cells.loc[(name, 16), "mean_nats"]) < spread
+        assert np.ptp(cells.loc[(name, 256), "mean_nats"]) < spread
+    assert all(np.ptp(cells.loc[("smile", n), "mean_nats"].loc[64:]) < 0.1 for n in (16, 256))
     runs = Store(ROOT / "results/train_n").load().values()
     lost = [
         run.estimate_nats < 1 for run in runs if (run.estimator, run.train_n, run.n) == ("nce", None, 1024)
