@@ -352,7 +352,7 @@ def test_a_task_is_asked_for_batches_of_training_too():
 
 @pytest.mark.parametrize("nats", [0.5, 2.0])
 def test_the_exact_value_at_a_large_n_is_that_of_a_formula_written_out_and_near_its_limit(nats):
-    """InfoNCE at the exact ratio tends to I for n to infinity, and at n = 65,536 is there within its error."""
+    """InfoNCE at the exact ratio tends to I for n to infinity: at n = 65,536 it is there within its error."""
     n, anchors, dim = 2**16, 512, 20
     pair = tasks.get("gaussian", dim=dim, mi=nats).pair()
     x, y = pair.draw(n, torch.Generator().manual_seed(1), torch.float64)
