@@ -167,11 +167,12 @@ def check_memory(chosen: Sequence[Pack], device: torch.device) -> None:
     """Refuse packs in which a single run needs more memory than there is."""
     there = devices.memory_bytes(device)
     for pack in chosen:
-        needed = Pack(pack.trainings[:1], pack.source).bytes
+        by_n = Pack(pack.trainings[:1], pack.source).bytes_by_n
+        n, needed = max(by_n.items(), key=lambda item: item[1])
         if needed > there:
             model = "" if pack.first.fit is None else f" with {pack.fit.model.label!r}"
             raise UsageError(
-                f"One run of {pack.first.estimator.label} at n = {pack.first.n}{model} needs about "
+                f"One run of {pack.first.estimator.label} at n = {n}{model} needs about "
                 f"{needed / 2**30:.0f} GiB; {device} has {there / 2**30:.0f} GiB.",
                 "Give a smaller n, dim or critic, or fewer samples.",
             )
