@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mibench.api.encode import missing_encoders
+from mibench.api.placement import needed_bytes
 from mibench.api.plan import Plan
-from mibench.engine import device as devices
+from mibench.engine.balance import makespan
 from mibench.engine.encoding import seconds_to_train
 from mibench.spec import RunSpec
 from mibench.store.encoders import EncoderStore
@@ -14,18 +15,17 @@ from mibench.store.encoders import EncoderStore
 START_SECONDS = 6.0
 """What a command takes beside its packs: imports, tables and figures."""
 
-PROCESS_BYTES = 500 * 2**20
-"""Memory of a process that trains and draws, beside its packs."""
-
 
 def cost(planned: Plan, selected: Sequence[RunSpec], encoder_store: EncoderStore) -> dict[str, float]:
     """Return what running the selected runs of a plan would take, measuring the device for a moment."""
     encoders = missing_encoders(selected, encoder_store)
-    packs = planned.packs(selected)
-    rate = devices.flops_per_second(planned.device)
+    jobs, slots = planned.jobs(selected), planned.backend.slots
+    packs = [job.pack for job in jobs]
+    rate = planned.backend.flops_per_second(planned.device)
     largest = max((pack.bytes for pack in packs), default=0)
-    training_s = sum(pack.seconds(rate) for pack in packs)
-    encoding_s = sum(seconds_to_train(pack, planned.device) for pack in encoders)
+    share = makespan(jobs, slots) / max(sum(job.work for job in jobs), 1e-9)
+    training_s = share * sum(pack.seconds(rate) for pack in packs)
+    encoding_s = sum(planned.backend.ask(seconds_to_train, pack, planned.device) for pack in encoders)
     return {
         "runs": len(selected),
         "finished": len(planned.specs) - len(selected),
@@ -35,5 +35,5 @@ def cost(planned: Plan, selected: Sequence[RunSpec], encoder_store: EncoderStore
         "largest_pack": max((len(pack.trainings) for pack in packs), default=0),
         "seconds": START_SECONDS + encoding_s + training_s,
         "pack_mib": largest / 2**20,
-        "memory_mib": (PROCESS_BYTES + largest) / 2**20,
+        "memory_mib": needed_bytes(packs, planned.backend) / 2**20,
     }

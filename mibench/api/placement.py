@@ -25,6 +25,9 @@ WORTH_SECONDS = 20.0
 THREADS_GAIN = 1.5
 """The threads of one process make it this many times faster, about, on an idle machine."""
 
+PROCESS_BYTES = 500 * 2**20
+"""Memory of a process that trains and draws, beside its packs."""
+
 WORKER_BYTES = 400 * 2**20
 """Memory of a process that trains, beside its packs."""
 
@@ -90,6 +93,14 @@ class Placement:
         return torch.cuda.device_count() if self.device in (AUTO, "cuda") else 1
 
 
+def needed_bytes(packs: Sequence[Pack], backend: Backend) -> int:
+    """Return the memory that this machine needs, its processes included, at the peak."""
+    largest = max((pack.bytes for pack in packs), default=0)
+    if isinstance(backend, Processes):
+        return PROCESS_BYTES + backend.workers * (WORKER_BYTES + largest)
+    return PROCESS_BYTES + (largest if isinstance(backend, Local) else 0)
+
+
 def most_workers(packs: Sequence[Pack]) -> int:
     """Return how many processes fit into the memory of this machine, each with the largest pack."""
     largest = max((pack.bytes for pack in packs), default=0)
@@ -111,11 +122,12 @@ def check_memory(packs: Sequence[Pack], backend: Backend, device: torch.device) 
         )
     there = backend.memory_bytes(device)
     for pack in packs:
-        needed = Pack(pack.trainings[:1], pack.source).bytes
+        by_n = Pack(pack.trainings[:1], pack.source).bytes_by_n
+        n, needed = max(by_n.items(), key=lambda item: item[1])
         if needed > there:
             model = "" if pack.first.fit is None else f" with {pack.fit.model.label!r}"
             raise UsageError(
-                f"One run of {pack.first.estimator.label} at n = {pack.first.n}{model} needs about "
+                f"One run of {pack.first.estimator.label} at n = {n}{model} needs about "
                 f"{needed / 2**30:.0f} GiB; {device} has {there / 2**30:.0f} GiB.",
                 "Give a smaller n, dim or critic, or fewer samples.",
             )

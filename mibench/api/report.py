@@ -12,7 +12,8 @@ import pandas as pd
 from mibench import __version__, estimators
 from mibench.analysis.cells import CELL, FIT, UNITS, summarise
 from mibench.api.registries import REGISTRIES
-from mibench.engine.read import MOST_ROWS, TARGET_SE_NATS
+from mibench.engine.plan import MOST_ROWS
+from mibench.engine.read import TARGET_SE_NATS
 from mibench.errors import StoreError, StoreWarning, UsageError
 from mibench.grid import one_of
 from mibench.options import describe_class, path_of

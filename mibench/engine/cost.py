@@ -33,12 +33,16 @@ class Cost:
         activations: numbers that the forward pass keeps for the backward pass, outputs included.
         outputs: numbers that it puts out.
         flops: floating-point operations of matrix products and convolutions, two per multiply-add.
+        activations_a_pair, flops_a_pair: what of these each pair of rows has, of which there are n^2; known
+            where n is larger than that of the batches that were counted.
     """
 
     parameters: int
     activations: int
     outputs: int
     flops: int
+    activations_a_pair: float = 0.0
+    flops_a_pair: float = 0.0
 
 
 @lru_cache(maxsize=1024)
@@ -52,15 +56,23 @@ def cost_of(objective: Objective, model: Model, dims: Dims, n: int) -> Cost:
         _extrapolated([cost.activations for cost in small], n),
         _extrapolated([cost.outputs for cost in small], n),
         _extrapolated([cost.flops for cost in small], n),
+        _curvature([cost.activations for cost in small]),
+        _curvature([cost.flops for cost in small]),
     )
 
 
 def _extrapolated(values: list[int], n: int) -> int:
     """Return the value at n of the polynomial of degree 2 through the values at `SIZES`."""
+    a, b, _ = SIZES
+    slope = (values[1] - values[0]) / (b - a)
+    return round(values[0] + (n - a) * slope + (n - a) * (n - b) * _curvature(values))
+
+
+def _curvature(values: list[int]) -> float:
+    """Return the coefficient of n^2 in that polynomial."""
     a, b, c = SIZES
     at_a, at_b, at_c = values
-    first, second = (at_b - at_a) / (b - a), (at_c - at_b) / (c - b)
-    return round(at_a + (n - a) * first + (n - a) * (n - b) * (second - first) / (c - a))
+    return ((at_c - at_b) / (c - b) - (at_b - at_a) / (b - a)) / (c - a)
 
 
 def _measured(objective: Objective, model: Model, dims: Dims, n: int) -> Cost:

@@ -113,11 +113,10 @@ class PackJob(Job[Outcome]):
     def run(self, device: torch.device, report: Report) -> list[Outcome]:
         """Train and read the pack, and return how each of its runs ended."""
         pack, started = self.pack, time.perf_counter()
-        work_a_step = self.work / max(pack.steps, 1)
+        a_step = pack.work_a_step
         with matmul_precision("float32" if pack.first.fit is None else pack.fit.precision):
-            fitted, readouts = pack.protocol.follow(pack, device, lambda steps: report(steps * work_a_step))
-        if pack.objective is None:
-            report(self.work)
+            fitted, readouts = pack.protocol.follow(pack, device, lambda steps: report(steps * a_step))
+        report(self.work - pack.steps * a_step)
         wall_s = (time.perf_counter() - started) / len(pack.specs)
         training_s = None if pack.objective is None else fitted.seconds / len(pack.trainings)
         return [

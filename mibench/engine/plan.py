@@ -17,7 +17,7 @@ from mibench.engine.cost import Cost, cost_of
 from mibench.engine.protocols import registry as protocols
 from mibench.engine.protocols.base import Protocol
 from mibench.engine.sources import Source, TaskPairs
-from mibench.engine.tiling import ANCHORS, Tiling, anchors_at, tiled_model, tiled_pair
+from mibench.engine.tiling import ANCHORS, FEATURE_ROWS, Tiling, anchors_at, tiled_model, tiled_pair
 from mibench.errors import UsageError
 from mibench.estimators.base import Estimator
 from mibench.models.base import Model
@@ -40,22 +40,29 @@ EFFICIENCY = 0.5
 """The share of a large matrix product's rate that a step of a pack reaches (see benchmarks/)."""
 
 SECONDS_A_STEP = 5e-4
-"""What a step costs in calls alone, however small its tensors."""
+"""What a step, or reading a batch, costs in calls alone, however small its tensors."""
 
 NOMINAL_FLOPS_PER_SECOND = 1.5e11
 
-READ_SHARE = 1.25
-"""Training and evaluation together take this many times what training takes."""
+TRAINED_NUMBER, READ_NUMBER, EXACT_NUMBER, READ_COORDINATE = 490.0, 270.0, 800.0, 55.0
+"""What elementwise work takes, in operations of a matrix product that take as long: a step's for each number
+that a model puts out, what an estimator reads of it, and the exact value beside it; where nothing is trained,
+what each coordinate of a pair of rows takes."""
+
+READ_IN_TRAINING = 0.25
+"""Protocols that read what they train on take this share of their training for it."""
+
+MOST_ROWS = 2**16
+"""An evaluation stops at this many pairs per run, even where the variance asks for more."""
+
+MOST_PAIRS = 2**31
+"""And at this many scores, which only batches of n above 32,768 have."""
 
 PILOT_BATCHES, FEW_BATCHES = 48, 8
 """The batches of a pilot, and of one whose batches are read by the usual number of anchors or more."""
 
 FEATURES_A_ROW = 64
-"""About how many numbers a critic's features of a row have, and its hidden layers per row at once."""
-
-EVALUATED_BATCHES = 256
-"""An estimator that trains nothing is read on about this many batches."""
-
+"""About how many numbers a critic's features of a row have."""
 
 Training = tuple[RunSpec, ...]
 """Runs that are read from one training; the first represents the group during training."""
@@ -153,6 +160,12 @@ class Pack:
             return PILOT_BATCHES
         return min(PILOT_BATCHES, max(FEW_BATCHES, FEW_BATCHES * ANCHORS // self.anchors))
 
+    @property
+    def most_batches(self) -> int:
+        """At how many batches an evaluation stops."""
+        pairs = self.anchors * self.first.n
+        return max(self.pilot_batches, min(MOST_ROWS // self.anchors, MOST_PAIRS // pairs))
+
     @cached_property
     def applied_model(self) -> Any:  # noqa: ANN401 - a model of any kind, or one that returns tiles
         """The model as it is applied to batches: where matrices would be too large, it returns tiles."""
@@ -235,9 +248,44 @@ class Pack:
 
     def seconds(self, flops_per_second: float) -> float:
         """Return about how long training and evaluation take where matrix products run at that rate."""
-        batches = self.steps or EVALUATED_BATCHES
-        arithmetic = 3.0 * self.cost.flops * batches * len(self.trainings)  # backward: twice the forward pass
-        return READ_SHARE * (batches * SECONDS_A_STEP + arithmetic / (EFFICIENCY * flops_per_second))
+        return self.training_seconds(flops_per_second) + self._reading_seconds(flops_per_second)
+
+    def training_seconds(self, flops_per_second: float) -> float:
+        """Return about how long training takes."""
+        cost = self.cost
+        operations = 3.0 * cost.flops + TRAINED_NUMBER * cost.outputs  # backward: twice the forward pass
+        if self.in_tiles:  # computed again there
+            operations += cost.flops_a_pair * self.first.n**2
+        return self._lasting(self.steps, operations, flops_per_second)
+
+    def _reading_seconds(self, flops_per_second: float) -> float:
+        if self.objective is not None and not self.protocol.reads_other_n:
+            return READ_IN_TRAINING * self.training_seconds(flops_per_second)
+        return sum(
+            pack._lasting(pack._batches_read, pack._operations_read, flops_per_second)
+            for _, pack in self.readings()
+        )
+
+    def _lasting(self, batches: float, operations: float, flops_per_second: float) -> float:
+        """Return how long batches take that cost each run some operations."""
+        arithmetic = operations * len(self.trainings) / (EFFICIENCY * flops_per_second)
+        return batches * (SECONDS_A_STEP + arithmetic)
+
+    @property
+    def _batches_read(self) -> float:
+        """About how many batches are read: those of a pilot, and between as many again and the most."""
+        if not self.protocol.reads_other_n:
+            return 1
+        return self.pilot_batches + math.sqrt(self.pilot_batches * self.most_batches)
+
+    @property
+    def _operations_read(self) -> float:
+        """What reading a batch of one run costs."""
+        cost, n, estimators = self.cost, self.first.n, len(self.estimators)
+        if self.objective is None:
+            return READ_COORDINATE * cost.flops * estimators
+        forward = cost.flops - cost.flops_a_pair * n * (n - self.anchors)
+        return forward + (READ_NUMBER * estimators + EXACT_NUMBER) * cost.outputs * self.anchors / n
 
     @property
     def work(self) -> float:
@@ -245,19 +293,33 @@ class Pack:
         return self.seconds(NOMINAL_FLOPS_PER_SECOND)
 
     @property
-    def bytes(self) -> int:
-        """Memory that training and evaluation need at their peak, beside the process itself."""
-        training = self.fixed_bytes + len(self.trainings) * self.bytes_a_run
-        return max(training, *(pack.bytes_in_tiles for _, pack in self.readings()))
+    def work_a_step(self) -> float:
+        """What a training step weighs."""
+        return self.training_seconds(NOMINAL_FLOPS_PER_SECOND) / max(self.steps, 1)
 
     @property
-    def bytes_in_tiles(self) -> int:
-        """Memory that reading in tiles needs: data in float64, features, tiles with a few copies."""
-        if not self.in_tiles:
-            return 0
-        features = self.first.n * FEATURES_A_ROW * torch.finfo(self.dtype).bits // 8
-        runs = len(self.trainings) * (4 * 8 * self.numbers_a_batch + 2 * features)
-        return runs + 8 * 8 * TILE_PAIRS
+    def bytes(self) -> int:
+        """Memory that training and evaluation need at their peak, beside the process itself."""
+        return max(self.bytes_by_n.values())
+
+    @property
+    def bytes_by_n(self) -> dict[int, int]:
+        """The same for training, and for each n at which models are read, by n."""
+        found = {self.first.n: self.fixed_bytes + len(self.trainings) * self.bytes_a_run}
+        if self.objective is not None and self.protocol.reads_other_n:
+            for _, pack in self.readings():
+                found[pack.first.n] = max(found.get(pack.first.n, 0), pack._reading_bytes)
+        return found
+
+    @property
+    def _reading_bytes(self) -> int:
+        """Memory that reading needs: parameters, data in float64, and features or scores."""
+        held = self.cost.outputs
+        if self.in_tiles:
+            held = 2 * self.first.n * FEATURES_A_ROW + self._activations_alone * FEATURE_ROWS // self.first.n
+        a_run = (self.cost.parameters + held) * torch.finfo(self.dtype).bits // 8
+        a_run += 6 * 8 * self.numbers_a_batch
+        return self.fixed_bytes + len(self.trainings) * a_run
 
     @property
     def bytes_a_run(self) -> int:
@@ -267,14 +329,22 @@ class Pack:
         a handful of copies of its outputs.
         """
         cost = self.cost
-        numbers = 4 * cost.parameters + 2 * cost.activations + 4 * cost.outputs
+        kept = self._activations_alone if self.in_tiles else cost.activations + 2 * cost.outputs
+        numbers = 4 * cost.parameters + 2 * kept
         numbers += 2 * min(self.steps_at_once, max(self.steps, 1)) * self.numbers_a_batch
         held = 2 * 8 * (self.dims.x + self.dims.y) * self.protocol.rows_held
         return numbers * torch.finfo(self.dtype).bits // 8 + held
 
     @property
+    def _activations_alone(self) -> int:
+        """Those activations that a forward pass has of rows, without those of pairs."""
+        return self.cost.activations - round(self.cost.activations_a_pair * self.first.n**2)
+
+    @property
     def fixed_bytes(self) -> int:
         """Memory that does not grow with the number of runs: the float64 copies that an evaluation makes."""
+        if self.in_tiles:
+            return 8 * 8 * TILE_PAIRS
         matrices = min(self.runs_read_at_once, len(self.trainings))
         return 5 * 8 * max(EVALUATED_NUMBERS, matrices * self.cost.outputs)
 

@@ -27,12 +27,6 @@ TARGET_SE_NATS = 0.02
 MARGIN = 1.5
 """A pilot of 48 batches misjudges the variance by a fifth; this many times more batches are read."""
 
-MOST_ROWS = 2**16
-"""An evaluation stops at this many pairs per run, even where the variance asks for more."""
-
-MOST_PAIRS = 2**31
-"""And at this many scores, which only batches of n above 32,768 have."""
-
 
 @dataclass(frozen=True)
 class Readout:
@@ -249,13 +243,7 @@ def _enough(pack: Pack, values: Tensor) -> int:
     needed = MARGIN * (values.std().item() / TARGET_SE_NATS) ** 2
     if not math.isfinite(needed):
         return pack.pilot_batches
-    return min(max(pack.pilot_batches, math.ceil(needed)), _most(pack))
-
-
-def _most(pack: Pack) -> int:
-    """Return at how many batches an evaluation stops."""
-    pairs = pack.anchors * pack.first.n
-    return max(pack.pilot_batches, min(MOST_ROWS // pack.anchors, MOST_PAIRS // pairs))
+    return min(max(pack.pilot_batches, math.ceil(needed)), pack.most_batches)
 
 
 def _batches(pack: Pack, purpose: str, count: int, device: torch.device) -> Iterator[Batch]:
@@ -271,7 +259,7 @@ class _Reading:
 
     def __init__(self, pack: Pack, fitted: Fitted, device: torch.device) -> None:
         self._pack, self._fitted, self._readers = pack, fitted, Readers(pack)
-        self._batches = _batches(pack, "readout", _most(pack), device)
+        self._batches = _batches(pack, "readout", pack.most_batches, device)
         self._values: list[dict[Choice, Tensor]] = []
 
     def first(self, counts: Mapping[Reader, int]) -> dict[Reader, Tensor]:

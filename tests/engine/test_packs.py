@@ -330,11 +330,13 @@ def test_time_and_memory_of_a_plan_grow_with_its_runs():
 
     # 3 x 2 x 10,223,616 operations a step: at 1e9 a second it is them that take the time.
     arithmetic = 3 * 2 * 10_223_616 * 50 / 1e9
-    assert arithmetic < separable.seconds(1e9) < 4 * arithmetic
+    assert arithmetic < separable.training_seconds(1e9) < 4 * arithmetic
     assert several.seconds(1e9) == pytest.approx(8 * separable.seconds(1e9), rel=0.05)
     assert several.seconds(1e20) == pytest.approx(separable.seconds(1e20))
     longer = pack_of(specs(model="separable", steps=100, **setting))
-    assert longer.seconds(1e9) == pytest.approx(2 * separable.seconds(1e9))
+    assert longer.training_seconds(1e9) == pytest.approx(2 * separable.training_seconds(1e9))
+    reading = [own.seconds(1e9) - own.training_seconds(1e9) for own in (separable, longer)]
+    assert reading[0] == pytest.approx(reading[1])
 
 
 def test_estimators_with_one_objective_share_one_training_and_are_as_if_alone():

@@ -14,7 +14,7 @@ from mibench.batch import Batch
 from mibench.engine import read
 from mibench.engine.data import evaluation_chunks, known
 from mibench.engine.fit import fit
-from mibench.engine.plan import PILOT_BATCHES
+from mibench.engine.plan import MOST_ROWS, PILOT_BATCHES
 from mibench.estimators.scores.nwj import NWJ
 from mibench.limits import most
 from mibench.seeding import stream
@@ -39,7 +39,7 @@ def test_standard_error_reaches_its_target(name):
     [
         ("row-count", PILOT_BATCHES),  # no variance
         ("first-number[scale=0.2]", 1.5 * 100),  # (0.2 / 0.02)^2, and half of it more
-        ("first-number[scale=1000]", read.MOST_ROWS // 8),
+        ("first-number[scale=1000]", MOST_ROWS // 8),
     ],
 )
 def test_the_number_of_batches_follows_the_variance_up_to_a_limit(name, batches, register):

@@ -309,6 +309,38 @@ def test_memory_is_announced_for_reading_in_tiles():
     assert large.trainings[0][0].in_training.n == 64
 
 
+def test_an_n_of_which_reading_alone_needs_too_much_is_refused():
+    with pytest.raises(UsageError, match="at n = 1073741824 with 'separable' needs about"):
+        mibench.plan("infonce", dim=20, mi=4, n=[64, 2**30], train_n=64, seeds=1, device="cpu")
+
+
+def test_the_time_of_reading_is_announced():
+    """It grows with n, and that of training does not; of the same batches, with anchors."""
+    settings = {"dim": 20, "mi": 4, "train_n": 64, "seeds": 1, "device": "cpu"}
+    small, some, many = (
+        mibench.plan("infonce", n=n, anchors=anchors, **settings).packs()[0]
+        for n, anchors in ((64, None), (2**15, 1024), (2**15, 2048))
+    )
+    assert small.training_seconds(1e11) == some.training_seconds(1e11) == many.training_seconds(1e11)
+    assert small.seconds(1e11) < 2 * small.training_seconds(1e11)
+    assert some.seconds(1e11) > 5 * small.seconds(1e11)
+    per_batch = [
+        (pack.seconds(1e11) - pack.training_seconds(1e11)) / read._batches_read
+        for pack in (some, many)
+        for _, read in pack.readings()
+    ]
+    assert per_batch[0] < per_batch[1] < 2 * per_batch[0]  # the features of all rows cost the same
+
+
+def test_a_step_in_tiles_costs_memory_of_rows_alone():
+    sizes = [
+        mibench.plan("infonce", dim=20, mi=4, n=n, seeds=1, steps=1, device="cpu").packs()[0].bytes
+        for n in (2**13, 2**14, 2**15)
+    ]
+    assert sizes[2] - sizes[1] == pytest.approx(2 * (sizes[1] - sizes[0]), rel=0.1)
+    assert sizes[2] < 4 * (2**15) ** 2 / 8  # an eighth of the matrix
+
+
 def test_batches_larger_than_those_of_training_are_read_in_tiles_with_every_row():
     whole = grid("infonce,nwj,smile", n=24, train_n=24).loc[:, "oracle_nats"]
     part = grid("infonce,nwj,smile", n=24, train_n=8)

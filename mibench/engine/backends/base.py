@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 
@@ -16,6 +16,7 @@ from mibench.engine.jobs import Job, Report
 logger = logging.getLogger(__name__)
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 Ended = tuple[Job[R], "list[R] | Exception"]
 """A job with its results, or with the error that it raised."""
@@ -52,17 +53,25 @@ class Backend(ABC):
     def close(self) -> None:  # noqa: B027 - most have nothing to give back
         """Give back what the backend holds between jobs; it can be used again."""
 
+    def ask(self, function: Callable[..., T], *arguments: Any) -> T:  # noqa: ANN401 - what the function takes
+        """Return what a function returns where jobs run."""
+        return function(*arguments)
+
     def resolve(self, name: str) -> tuple[torch.device, str]:
         """Return the device that a user names, and a sentence that says what was chosen.
 
         Raises:
             UsageError: there is no such device.
         """
-        return devices.resolve(name)
+        return self.ask(devices.resolve, name)
 
     def budget_bytes(self, device: torch.device) -> int:
         """Return how much memory a pack may need where jobs run."""
-        return devices.budget_bytes(device)
+        return self.ask(devices.budget_bytes, device)
+
+    def flops_per_second(self, device: torch.device) -> float:
+        """Return the rate of matrix products that one job has, measured for a moment."""
+        return self.ask(devices.flops_per_second, device)
 
     def memory_bytes(self, device: torch.device) -> int:
         """Return the memory that there is for one job."""

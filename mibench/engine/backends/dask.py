@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 
 from mibench import __version__
 from mibench.engine import device as devices
-from mibench.engine.backends.base import Backend, Ended, R, WorkerLostError
+from mibench.engine.backends.base import Backend, Ended, R, T, WorkerLostError
 from mibench.engine.jobs import Job, Report
 from mibench.errors import UsageError
 from mibench.options import option
@@ -61,16 +61,16 @@ class Dask(Backend):
         threads: dict[str, int] = _client(self).nthreads()
         return max(1, sum(threads.values()))
 
+    def ask(self, function: Callable[..., T], *arguments: Any) -> T:  # noqa: ANN401
+        """Return what a function returns on a worker."""
+        found: T = _client(self).submit(function, *arguments, pure=False).result()
+        return found
+
     def resolve(self, name: str) -> tuple[torch.device, str]:
         """Return the device that a worker has under a name, and a sentence that says what was chosen."""
         client = _client(self)
-        device, message = client.submit(devices.resolve, name, pure=False).result()
+        device, message = super().resolve(name)
         return device, f"{message}; {len(client.nthreads())} Dask workers of {client.scheduler.address}"
-
-    def budget_bytes(self, device: torch.device) -> int:
-        """Return how much memory a pack may need on a worker."""
-        budgets: dict[str, int] = _client(self).run(devices.budget_bytes, device)
-        return min(budgets.values())
 
     def memory_bytes(self, device: torch.device) -> int:
         """Return the memory of the worker that has least of it."""

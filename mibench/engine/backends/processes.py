@@ -56,6 +56,11 @@ class Processes(Backend):
         each = f"{self.threads} thread{'s' * (self.threads > 1)} each"
         return device, f"device: cpu, {self.workers} workers with {each}"
 
+    def flops_per_second(self, device: torch.device) -> float:
+        """Return the rate of matrix products that one worker has, measured for a moment."""
+        shared = min(self.workers, torch.get_num_threads()) if device.type == "cpu" else 1
+        return super().flops_per_second(device) / shared
+
     def run(self, jobs: Sequence[Job[R]], device: torch.device, report: Report) -> Iterator[Ended[R]]:
         """Yield every job as soon as it has ended, started in their order."""
         waiting: SimpleQueue[Job[R]] = SimpleQueue()
