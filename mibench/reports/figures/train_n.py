@@ -61,7 +61,7 @@ def _draw(summary: pd.DataFrame, unit: str) -> Figure:
             error.set_ylabel(f"{'Estimate − upper end of I' if has_interval(group) else 'Error'} [{unit}]")
             parts.set_ylabel(f"Part of the error [{unit}]")
             for axis in (error, parts):
-                _set_x(axis, cells, 0.7 * width / columns)
+                _set_x(axis, cells, 0.6 * width / columns)
     return figure
 
 
