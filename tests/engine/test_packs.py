@@ -49,6 +49,9 @@ class Failing:
             else:
                 yield job, error
 
+    def close(self):
+        """Nothing is held."""
+
 
 def test_pack_and_alone_see_bitwise_the_same_data_and_initial_weights():
     together = specs(mis=(2.0, 6.0), seeds=range(4))
