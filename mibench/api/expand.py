@@ -15,8 +15,11 @@ from mibench.engine.sources import dims_of, pair_of
 from mibench.engine.tiling import LARGEST_MATRIX
 from mibench.errors import UsageError
 from mibench.grid import FIT, SETTINGS
+from mibench.models.base import Critic
 from mibench.objectives import Objective
+from mibench.presets import PRESETS
 from mibench.registry import Choice
+from mibench.reports.words import listed
 from mibench.spec import DEFAULT_LEARNING_RATE, Fit, RunSpec, Setting, grid
 from mibench.tasks.pair import Pair, Truth
 
@@ -69,6 +72,8 @@ class Training:
 
     Attributes:
         given: those settings `OF_TRAINING` that the user set to something else than the default.
+        train_ns: rows of training batches; none for those of the batches that are read.
+        preset: what critics are trained by where the user does not say, by name.
     """
 
     models: Sequence[Choice] | None
@@ -77,7 +82,13 @@ class Training:
     schedule: str | None
     precision: str
     given: Sequence[str]
-    train_ns: Sequence[int | None] = (None,)
+    train_ns: Sequence[int] = ()
+    preset: str | None = None
+
+    @property
+    def rows(self) -> Sequence[int]:
+        """The rows of training batches, where they are not those of the batches that are read."""
+        return self.train_ns or ((PRESETS[self.preset].train_n,) if self.preset else ())
 
     def check_used(self, chosen: Sequence[Choice]) -> None:
         """Raise a UsageError for a model or a setting that none of the estimators can use."""
@@ -88,6 +99,17 @@ class Training:
         for model in self.models or ():
             if models.registry.load(model.name).kind not in kinds.values():
                 raise _unused(model, kinds)
+        if self.preset and "critic" not in kinds.values():
+            raise UsageError(
+                f"No estimator here can use preset {self.preset!r}, which is for critics: {_trained(kinds)}.",
+                "Leave out --preset.",
+            )
+        if self.preset and self.models and not any(map(_is_row_by_row, self.models)):
+            raise UsageError(
+                f"Preset {self.preset!r} has large batches, and the work of "
+                f"{listed([model.label for model in self.models])} grows with their square.",
+                "Give another --critic, or leave out --preset.",
+            )
 
     def fits(self, objective: Objective | None, view: View, protocol: Protocol) -> list[Fit | None]:
         """Return the trainings by an objective: of the given models of its kind, or of the usual one."""
@@ -97,15 +119,29 @@ class Training:
         given = [model for model in self.models or () if models.registry.load(model.name).kind == kind]
         of_task = view.critic if kind == "critic" else None
         usual = of_task or objective.default_model or models.of_kind(kind).default
-        schedule = self.schedule or protocol.schedule
-        lr = DEFAULT_LEARNING_RATE[schedule] if self.lr is None else self.lr
-        steps = protocol.steps if self.steps is None else self.steps
         fits: list[Fit | None] = []
         for model in given or [models.registry.choose(usual)]:
             with models.registry.blaming(model.name):
                 models.registry.make(model).check(view.pair.dims)
-            fits += [Fit(model, steps, lr, schedule, self.precision, n) for n in self.train_ns]
+            fits += self._fits(model, protocol)
         return fits
+
+    def _fits(self, model: Choice, protocol: Protocol) -> list[Fit]:
+        """Return the trainings of a model: by what the user gives, else the preset, else the protocol."""
+        preset = PRESETS[self.preset] if self.preset and _is_row_by_row(model) else None
+        usual = preset or protocol
+        schedule = self.schedule or usual.schedule
+        peak = preset.lr_for(model.name) if preset and schedule == preset.schedule else None
+        lr = self.lr or peak or DEFAULT_LEARNING_RATE[schedule]
+        steps = self.steps or usual.steps
+        train_ns = self.rows if preset else self.train_ns
+        return [Fit(model, steps, lr, schedule, self.precision, n) for n in train_ns or (None,)]
+
+
+def _is_row_by_row(model: Choice) -> bool:
+    """Whether a model is a critic most of whose work is done for every row, and not for every pair."""
+    found = models.registry.load(model.name)
+    return issubclass(found, Critic) and not found.pair_by_pair
 
 
 def _objective(estimator: Choice) -> Objective | None:
@@ -160,19 +196,25 @@ def runs_of(
                 "Give --protocol stream or samples.",
             )
         own_ns = list(dict.fromkeys(map(protocol.n_untrained, ns))) if objective is None else ns
-        if objective is not None and training.train_ns != (None,) and not protocol.reads_other_n:
+        if training.preset and not protocol.reads_other_n:
+            raise UsageError(
+                f"Preset {training.preset!r} sets the rows of a training batch, and the protocol "
+                f"{followed.name!r} reads batches of the n that it trains on.",
+                "Give --protocol stream, or leave out --preset.",
+            )
+        if objective is not None and training.train_ns and not protocol.reads_other_n:
             raise UsageError(
                 f"train_n has no meaning under the protocol {followed.name!r}, which reads batches of the n "
                 "that it trains on.",
                 "Give --protocol stream, or leave out --train-n.",
             )
         own_protocol = protocols.describe(protocol.untrained()) if objective is None else followed
-        trained = [n for n in training.train_ns if n is not None and objective is not None]
-        _check(estimator, views, [*own_ns, *trained])
+        settings = list(_settings(estimator, objective, views, protocol, training))
+        fits = list(dict.fromkeys(fit for *_, fit in settings if fit is not None))
+        _check(estimator, views, [*own_ns, *{fit.train_n for fit in fits if fit.train_n is not None}])
         if protocol.reads_other_n:
             _check_in_tiles(estimator, own_ns)
-        settings = list(_settings(estimator, objective, views, protocol, training))
-        for fit in dict.fromkeys(fit for *_, fit in settings if fit is not None):
+        for fit in fits:
             for size in own_ns:
                 protocol.check(size, fit.steps)
         specs += grid(settings, own_protocol, own_ns, seeds)

@@ -75,10 +75,10 @@ def plan_grid(grid: Grid) -> Plan:
     """
     chosen = _chosen(estimators.registry, grid.estimator)
     views = views_of([choice for name in grid.task for choice in _levels(name, grid)], _encoders(grid))
-    for choice, n in itertools.product(dict.fromkeys(view.task for view in views), {*grid.n, *grid.train_n}):
+    training = training_of(grid)
+    for choice, n in itertools.product(dict.fromkeys(view.task for view in views), {*grid.n, *training.rows}):
         with tasks.registry.blaming(choice.name):
             tasks.registry.make(choice).check(n)
-    training = training_of(grid)
     specs: list[RunSpec] = []
     for followed in _protocols(grid):
         specs += runs_of(chosen, views, followed, grid.n, grid.seeds, training)
@@ -90,7 +90,7 @@ def training_of(grid: Grid, verb: str = "run") -> Training:
     chosen, usual = _chosen(models.registry, grid.critic) or None, read(verb, {})
     given = [name for name in OF_TRAINING if getattr(grid, name) != getattr(usual, name)]
     return Training(
-        chosen, grid.steps, grid.lr, grid.schedule, grid.precision, given, grid.train_n or (None,)
+        chosen, grid.steps, grid.lr, grid.schedule, grid.precision, given, grid.train_n, grid.preset
     )
 
 
