@@ -13,7 +13,9 @@ import argparse
 import multiprocessing
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from statistics import median
+from typing import ClassVar
 
 import torch
 
@@ -21,6 +23,7 @@ from benchmarks.loop import serve
 from benchmarks.packs import pack
 from mibench.engine.device import flops_per_second, resolve
 from mibench.engine.fit import fit
+from mibench.engine.plan import Pack
 
 
 def seconds(call: Callable[[], object], device: torch.device) -> float:
@@ -32,8 +35,37 @@ def seconds(call: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - started
 
 
-def compare(critic: str, n: int, runs: int | None, rounds: int, count: int, device: torch.device) -> str:
-    """Return a row: rates of the loop and of a pack, their ratio, and the share of the matrix rate."""
+@dataclass(frozen=True)
+class Rates:
+    """What was measured, turn by turn.
+
+    Attributes:
+        of_loop, of_pack: steps, and critic-steps, per second.
+        shares: the pack's matrix products, of the rate of large ones.
+    """
+
+    pack: Pack
+    of_loop: list[float]
+    of_pack: list[float]
+    shares: list[float]
+
+    COLUMNS: ClassVar[str] = (
+        "critic | n | runs | loop, steps/s | pack, critic-steps/s | ratio: median (min to max) "
+        "| of the matrix rate"
+    )
+
+    def row(self) -> str:
+        """Return the cells of a row of a Markdown table, in `COLUMNS`."""
+        ratios = sorted(b / a for a, b in zip(self.of_loop, self.of_pack, strict=True))
+        return (
+            f"{self.pack.fit.model.label} | {self.pack.first.n} | {len(self.pack.specs)} | "
+            f"{median(self.of_loop):.0f} | {median(self.of_pack):.0f} | "
+            f"{median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}) | {median(self.shares):.0%}"
+        )
+
+
+def measure(critic: str, n: int, runs: int | None, rounds: int, count: int, device: torch.device) -> Rates:
+    """Return the rates of the loop and of a pack, in turns."""
     processes = multiprocessing.get_context("spawn")
     loop, its_end = processes.Pipe()
     process = processes.Process(target=serve, args=(its_end, critic, n, device), daemon=True)
@@ -42,21 +74,16 @@ def compare(critic: str, n: int, runs: int | None, rounds: int, count: int, devi
     fit(pack(critic, n, 2, runs, device), device)  # imports, allocations, and on CUDA the libraries
     loop.send(10)
     loop.recv()
-    loop_rates, pack_rates, shares = [], [], []
+    rates = Rates(ours, [], [], [])
     for _ in range(rounds):
         peak = flops_per_second(device)
         loop.send(count)
-        loop_rates.append(count / loop.recv())
-        taken = seconds(lambda: fit(ours, device), device)
-        pack_rates.append(count * len(ours.specs) / taken)
-        shares.append(3 * ours.cost.flops * count * len(ours.specs) / taken / peak)
+        rates.of_loop.append(count / loop.recv())
+        rates.of_pack.append(count * len(ours.specs) / seconds(lambda: fit(ours, device), device))
+        rates.shares.append(3 * ours.cost.flops * rates.of_pack[-1] / peak)
     loop.send(None)
     process.join()
-    ratios = sorted(b / a for a, b in zip(loop_rates, pack_rates, strict=True))
-    return (
-        f"| {critic} | {n} | {len(ours.specs)} | {median(loop_rates):.0f} | {median(pack_rates):.0f} | "
-        f"{median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}) | {median(shares):.0%} |"
-    )
+    return rates
 
 
 def main() -> None:
@@ -68,11 +95,7 @@ def main() -> None:
     arguments = parser.parse_args()
     device, message = resolve(arguments.device)
     print(f"{message}; PyTorch {torch.__version__}; {arguments.rounds} rounds, in turns\n")
-    print(
-        "| critic | n | runs | loop, steps/s | pack, critic-steps/s "
-        "| ratio: median (min to max) | of the matrix rate |"
-    )
-    print("|---|---:|---:|---:|---:|---:|---:|")
+    print(f"| {Rates.COLUMNS} |\n|---|---:|---:|---:|---:|---:|---:|")
     for critic, n, count in (
         ("separable", 16, 400),
         ("separable", 64, 400),
@@ -80,7 +103,7 @@ def main() -> None:
         ("joint", 64, 40),
     ):
         runs = arguments.runs if critic == "separable" else None
-        print(compare(critic, n, runs, arguments.rounds, count, device), flush=True)
+        print(f"| {measure(critic, n, runs, arguments.rounds, count, device).row()} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from typing import Any, ParamSpec, TypeAlias, TypedDict, TypeVar, get_args, get_
 from mibench.errors import UsageError, unknown
 from mibench.notation import split_names, text_of
 from mibench.options import path_of, real_number, whole_number
+from mibench.presets import FILLED, PRESETS
 from mibench.spec import PRECISIONS, SCHEDULES, Fit, RunSpec
 
 T = TypeVar("T")
@@ -179,6 +180,10 @@ def _train_n(value: int | str, what: str) -> int | None:
         ) from None
 
 
+def _flags(names: Iterable[str]) -> str:
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
+
+
 # ---- the settings
 
 
@@ -310,6 +315,13 @@ class Grid:
         default=Words("one-cycle on the stream, else constant"),
         by_verb={"estimate": "constant"},
     )
+    preset: str | None = setting(
+        f"{', '.join(PRESETS)}: fills in those of {_flags(FILLED)} that are not given, for critics under "
+        "protocol stream.",
+        read=functools.partial(one_of, allowed=PRESETS),
+        of=None,  # a run has the settings that it fills in
+        columns=(),
+    )
     precision: str = setting(
         "float32, float64, or tf32 on CUDA.",
         read=functools.partial(one_of, allowed=PRECISIONS),
@@ -378,6 +390,7 @@ class GridArguments(FitArguments, total=False):
     encoder: OneOrMore[str] | None
     protocol: OneOrMore[str] | None
     samples: OneOrMore[int | str] | None
+    preset: str | None
 
 
 # ---- what follows from them
@@ -447,7 +460,8 @@ def read(verb: str, given: Mapping[str, Any]) -> Grid:
             raise unknown("setting", name, SETTINGS, f"It is one of: {', '.join(SETTINGS)}.")
     grid: dict[str, Any] = {}
     for name, about in SETTINGS.items():
-        value = values.get(name, about.default_of(verb))
+        usual = None if "preset" in values and name in FILLED else about.default_of(verb)
+        value = values.get(name, usual)
         left_open = value is None or isinstance(value, Words)
         grid[name] = (() if about.many else None) if left_open else about.read(value, name)
     return Grid(**grid)

@@ -16,8 +16,11 @@ from mibench.engine.sources import dims_of, pair_of
 from mibench.engine.tiling import anchors_at
 from mibench.errors import UsageError
 from mibench.grid import FIT, SETTINGS
+from mibench.models.base import Critic
 from mibench.objectives import Objective
+from mibench.presets import PRESETS
 from mibench.registry import Choice
+from mibench.reports.words import listed
 from mibench.spec import DEFAULT_LEARNING_RATE, Fit, RunSpec, Setting, grid
 from mibench.tasks.pair import Pair, Truth
 
@@ -70,7 +73,8 @@ class Training:
 
     Attributes:
         given: those settings `OF_TRAINING` that the user set to something else than the default.
-        train_ns: rows of training batches; None for as many as are read.
+        train_ns: rows of training batches, None for as many as are read; none to leave it to the preset.
+        preset: what critics are trained by where the user does not say, by name.
     """
 
     models: Sequence[Choice] | None
@@ -81,6 +85,12 @@ class Training:
     given: Sequence[str]
     train_ns: Sequence[int | None]
     anchors: Sequence[int | None]
+    preset: str | None = None
+
+    @property
+    def rows(self) -> Sequence[int | None]:
+        """The rows of training batches of critics, None for as many as are read."""
+        return self.train_ns or ((PRESETS[self.preset].train_n,) if self.preset else (None,))
 
     def check_used(self, chosen: Sequence[Choice]) -> None:
         """Raise a UsageError for a model or a setting that none of the estimators can use."""
@@ -91,11 +101,28 @@ class Training:
         for model in self.models or ():
             if models.registry.load(model.name).kind not in kinds.values():
                 raise _unused(model, kinds)
+        if self.preset and "critic" not in kinds.values():
+            raise UsageError(
+                f"No estimator here can use preset {self.preset!r}, which is for critics: {_trained(kinds)}.",
+                "Leave out --preset.",
+            )
+        if self.preset and self.models and not any(map(_is_row_by_row, self.models)):
+            raise UsageError(
+                f"Preset {self.preset!r} has large batches, and the work of "
+                f"{listed([model.label for model in self.models])} grows with their square.",
+                "Give another --critic, or leave out --preset.",
+            )
 
     def check_reads_what_it_trains_on(self, protocol: Choice) -> None:
         """Raise a UsageError for a setting of batches that are read, where these are those of training."""
+        if self.preset:
+            raise UsageError(
+                f"Preset {self.preset!r} sets the rows of a training batch, and the protocol "
+                f"{protocol.name!r} reads batches of the n that it trains on.",
+                "Give --protocol stream, or leave out --preset.",
+            )
         for name, given in (("train_n", self.train_ns), ("anchors", self.anchors)):
-            if given != (None,):
+            if given not in ((), (None,)):
                 flag = SETTINGS[name].flags[0]
                 raise UsageError(
                     f"{name} has no meaning under the protocol {protocol.name!r}, which reads batches of the "
@@ -111,16 +138,30 @@ class Training:
         given = [model for model in self.models or () if models.registry.load(model.name).kind == kind]
         of_task = view.critic if kind == "critic" else None
         usual = of_task or objective.default_model or models.of_kind(kind).default
-        schedule = self.schedule or protocol.schedule
-        lr = DEFAULT_LEARNING_RATE[schedule] if self.lr is None else self.lr
-        steps = protocol.steps if self.steps is None else self.steps
         fits: list[Fit | None] = []
         for model in given or [models.registry.choose(usual)]:
             with models.registry.blaming(model.name):
                 models.registry.make(model).check(view.pair.dims)
-            rows = itertools.product(self.train_ns, self.anchors)
-            fits += [Fit(model, steps, lr, schedule, self.precision, n, anchors) for n, anchors in rows]
+            fits += self._fits(model, protocol)
         return fits
+
+    def _fits(self, model: Choice, protocol: Protocol) -> list[Fit]:
+        """Return the trainings of a model: by what the user gives, else the preset, else the protocol."""
+        preset = PRESETS[self.preset] if self.preset and _is_row_by_row(model) else None
+        usual = preset or protocol
+        schedule = self.schedule or usual.schedule
+        peak = preset.lr_for(model.name) if preset and schedule == preset.schedule else None
+        lr = self.lr or peak or DEFAULT_LEARNING_RATE[schedule]
+        steps = self.steps or usual.steps
+        train_ns = self.rows if preset else self.train_ns or (None,)
+        rows = itertools.product(train_ns, self.anchors)
+        return [Fit(model, steps, lr, schedule, self.precision, n, anchors) for n, anchors in rows]
+
+
+def _is_row_by_row(model: Choice) -> bool:
+    """Whether a model is a critic most of whose work is done for every row, and not for every pair."""
+    found = models.registry.load(model.name)
+    return issubclass(found, Critic) and not found.pair_by_pair
 
 
 def _objective(estimator: Choice) -> Objective | None:
@@ -178,13 +219,13 @@ def runs_of(
         if objective is not None and not protocol.reads_other_n:
             training.check_reads_what_it_trains_on(followed)
         own_protocol = protocols.describe(protocol.untrained()) if objective is None else followed
-        trained = [n for n in training.train_ns if n is not None and objective is not None]
-        _check(estimator, views, [*own_ns, *trained])
+        settings = list(_settings(estimator, objective, views, protocol, training))
+        fits = list(dict.fromkeys(fit for *_, fit in settings if fit is not None))
+        _check(estimator, views, [*own_ns, *{fit.train_n for fit in fits if fit.train_n is not None}])
         if objective is not None and protocol.reads_other_n:
             for size, anchors in itertools.product(own_ns, training.anchors):
                 _check_anchors(estimator, size, anchors)
-        settings = list(_settings(estimator, objective, views, protocol, training))
-        for fit in dict.fromkeys(fit for *_, fit in settings if fit is not None):
+        for fit in fits:
             for size in own_ns:
                 protocol.check(size, fit.steps)
         specs += grid(settings, own_protocol, own_ns, seeds)

@@ -16,6 +16,7 @@ from mibench.engine.protocols import registry as protocols
 from mibench.errors import UsageError
 from mibench.grid import PLACES, SETTINGS, Grid, defaults, one_of, read, values_of
 from mibench.options import real_number, whole_number
+from mibench.presets import FILLED
 from mibench.registry import OWN, Choice, Registry
 from mibench.reports.tables import setting
 from mibench.spec import PRECISIONS, SCHEDULES, Fit, RunSpec
@@ -88,6 +89,8 @@ def _grid(given: Mapping[str, Any], names: Sequence[str]) -> Grid:
         unused |= {"critic"}
     if not trained:
         unused |= {*OF_TRAINING}
+    if "preset" in given:
+        unused |= {*FILLED}
     reference = {name: text for name, text in defaults("check").items() if name not in unused}
     return read("plan", {**reference, **given, "estimator": list(names)})
 
@@ -135,7 +138,7 @@ def agree(frozen: Plan, given: Mapping[str, Any], name: str) -> None:
         return
     there = _values(frozen.specs)
     asked = _values(_asked(there, given).specs)
-    for key in given:
+    for key in (given.keys() - {"preset"}) | (set(FILLED) if "preset" in given else set()):
         # Estimators that train nothing have no setting of training.
         if asked[key] - {None} != there[key] - {None}:
             raise UsageError(

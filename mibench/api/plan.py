@@ -83,11 +83,11 @@ def plan_grid(grid: Grid) -> Plan:
     """
     chosen = _chosen(estimators.registry, grid.estimator)
     views = views_of([choice for name in grid.task for choice in _levels(name, grid)], _encoders(grid))
-    sizes = {*grid.n, *grid.train_n} - {None}
+    training = training_of(grid)
+    sizes = {*grid.n, *training.rows} - {None}
     for choice, n in itertools.product(dict.fromkeys(view.task for view in views), sizes):
         with tasks.registry.blaming(choice.name):
             tasks.registry.make(choice).check(n)
-    training = training_of(grid)
     specs: list[RunSpec] = []
     for followed in _protocols(grid):
         specs += runs_of(chosen, views, followed, grid.n, grid.seeds, training)
@@ -97,7 +97,9 @@ def plan_grid(grid: Grid) -> Plan:
 def training_of(grid: Grid, verb: str = "run") -> Training:
     """Return how the models of a grid are trained, as far as the user says."""
     chosen, usual = _chosen(models.registry, grid.critic) or None, read(verb, {})
-    given = [name for name in OF_TRAINING if getattr(grid, name) != getattr(usual, name)]
+    given = [
+        name for name in OF_TRAINING if getattr(grid, name) not in (getattr(usual, name), (None,), (), None)
+    ]
     return Training(
         chosen,
         grid.steps,
@@ -107,6 +109,7 @@ def training_of(grid: Grid, verb: str = "run") -> Training:
         given,
         grid.train_n,
         grid.anchors or (None,),
+        grid.preset,
     )
 
 

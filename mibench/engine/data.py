@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from contextlib import closing
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +17,8 @@ from mibench.tasks.pair import Pair
 
 if TYPE_CHECKING:
     from mibench.engine.plan import Pack
+
+T = TypeVar("T")
 
 Chunk = tuple[Tensor, Tensor]
 """x and y of several batches: (batches, n, dim_x) and (batches, n, dim_y), or with a run axis in front."""
@@ -51,14 +54,37 @@ def evaluation_chunks(pack: Pack, run: int, purpose: str, count: int) -> Iterato
 def stacked(feeds: Sequence[Iterator[Chunk]], device: torch.device, dtype: torch.dtype) -> Iterator[Chunk]:
     """Yield the batches of all runs with a leading run axis, x (R, batches, n, dim_x) and y, on the device.
 
-    They are drawn on the CPU whatever the device, so that every device sees the same data; for CUDA, by
-    several threads, since a pack there can have a thousand runs.
+    They are drawn on the CPU whatever the device, so that every device sees the same data. For CUDA they are
+    drawn by several threads, since a pack there can have a thousand runs, and while the device works on those
+    before them.
     """
+    on_cuda = device.type == "cuda"
+    drawn = _stacked(feeds, by_threads=on_cuda)
+    with closing(ahead(drawn) if on_cuda else drawn) as chunks_in_turn:
+        # Moved here and not by the other thread: while a step is captured, no other may use the device.
+        for x, y in chunks_in_turn:
+            yield x.to(device, dtype), y.to(device, dtype)
+
+
+def _stacked(feeds: Sequence[Iterator[Chunk]], by_threads: bool) -> Generator[Chunk, None, None]:
     with ThreadPoolExecutor() as pool:
-        advance = pool.map if device.type == "cuda" else map
+        advance = pool.map if by_threads else map
         while all(parts := list(advance(lambda feed: next(feed, ()), feeds))):
             x, y = zip(*parts, strict=True)
-            yield torch.stack(x).to(device, dtype), torch.stack(y).to(device, dtype)
+            yield torch.stack(x), torch.stack(y)
+
+
+def ahead(items: Generator[T, None, None]) -> Generator[T, None, None]:
+    """Yield the same items; a thread makes the next one while the consumer is at work on the last.
+
+    An error is raised in place of the item that it prevents. When the consumer stops early, the item in the
+    making is finished and dropped, and the thread ends.
+    """
+    with closing(items), ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = thread.submit(next, items, None)
+            yield item
 
 
 def training_chunks(pack: Pack, device: torch.device, steps: int) -> Iterator[Chunk]:

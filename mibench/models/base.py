@@ -72,12 +72,17 @@ class Model(ABC):
 
 
 class Critic(Model):
-    """A function f(x, y) of every pair."""
+    """A function f(x, y) of every pair.
+
+    Attributes:
+        pair_by_pair: most of the work is done for every pair, so that a batch of n costs n^2 of it.
+    """
 
     kind: ClassVar[str] = "critic"
     default: ClassVar[str] = "separable"
     small: ClassVar[str] = "separable[hidden=16]"
     instead_for_tokens: ClassVar[str] = "Give --critic embedding, or leave --critic out."
+    pair_by_pair: ClassVar[bool] = False
 
     @abstractmethod
     def scores(self, parameters: Tensors, x: Tensor, y: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ class Joint(Critic):
     layers: int = option(2, "number of hidden layers")
 
     name = "joint"
+    pair_by_pair: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_sizes(self.name, hidden=self.hidden, layers=self.layers)
