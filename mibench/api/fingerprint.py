@@ -17,7 +17,7 @@ PACKAGE = Path(mibench.__file__).parent
 
 AROUND = (
     *("cli", "commands", "api", "reports", "analysis", "store", "baselines", "suites"),
-    *("grid", "errors", "testing", "pytest_plugin", "__init__"),
+    *("grid", "presets", "errors", "testing", "pytest_plugin", "__init__"),
 )
 """Modules and folders at the top of the package that make no numbers. Every other file is hashed, so that a
 new module is part of the fingerprint unless it is named here."""
