@@ -20,7 +20,7 @@ SHARED = ["js", "smile[tau=1]", "smile[tau=5]", "smile[tau=none]"]
 def seconds(planned: Plan) -> float:
     """Return how long all runs of a plan take, read-out included."""
     started = time.perf_counter()
-    records = execute(planned, planned.specs, {})
+    records = execute(planned)
     assert all(record.status == "ok" for record in records)
     return time.perf_counter() - started
 
@@ -35,7 +35,7 @@ def main() -> None:
     setting = {"dim": 20, "mi": [2, 4, 6], "n": 64, "steps": arguments.steps, "device": arguments.device}
     alone, shared = plan("js", **setting), plan(SHARED, **setting)
     print(f"{alone.device_message}; PyTorch {torch.__version__}\n")
-    execute(alone, alone.specs[:1], {})  # imports and allocations
+    execute(alone.of(alone.specs[:1]))  # imports and allocations
     times = [(seconds(alone), seconds(shared)) for _ in range(arguments.rounds)]
     ratios = sorted(both / one for one, both in times)
     print("| runs of js | read-outs | seconds, js alone | seconds, all four | ratio |")

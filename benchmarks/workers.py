@@ -45,7 +45,7 @@ def seconds(workers: int, threads: int, steps: int) -> float:
             "infonce", dim=20, mi=[2, 4, 6], n=64, seeds=4, steps=steps, device="cpu", workers=workers
         )
         started = time.perf_counter()
-        records = execute(planned, planned.specs, {})
+        records = execute(planned)
     finally:
         torch.set_num_threads(before)
     assert all(record.status == "ok" for record in records)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from typing import Annotated
 
 import typer
@@ -47,6 +49,8 @@ app.command()(names.info)
 def main() -> None:
     """Run the command line."""
     keep_freed_memory()
+    # As Ctrl-C does: workers end, and what the process has left in a store is removed.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     app()
 
 

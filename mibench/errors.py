@@ -43,3 +43,8 @@ def unknown(kind: str, name: str, known: Iterable[str], see: str) -> UsageError:
     close = get_close_matches(name.lower(), list(known), n=1, cutoff=0.5)
     how = f"Did you mean {close[0]!r}? {see}" if close else see
     return UsageError(f"Unknown {kind} {name!r}.", how)
+
+
+def in_words(error: BaseException) -> str:
+    """Return an error in a line."""
+    return f"{type(error).__name__}: {error}".strip().replace("\n", " ")

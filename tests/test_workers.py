@@ -11,8 +11,9 @@ import pytest
 
 import mibench
 from mibench.api.placement import Placement, most_workers
+from mibench.api.shards import part_of
 from mibench.engine.backends.local import Local
-from mibench.engine.backends.processes import Processes
+from mibench.engine.backends.processes import Processes, device_of
 from mibench.errors import UsageError
 from mibench.store.segments import Store
 
@@ -95,7 +96,8 @@ def test_a_command_that_is_killed_takes_its_workers_along_and_goes_on_later(undi
 
 def plan_of(threads, monkeypatch, **settings):
     monkeypatch.setattr("torch.get_num_threads", lambda: threads)
-    return mibench.plan("infonce,nwj", **{"dim": 20, "device": "cpu", **settings})
+    planned = mibench.plan("infonce,nwj", **{"dim": 20, "device": "cpu", **settings})
+    return planned.of(planned.specs)
 
 
 def test_a_long_plan_has_a_worker_for_each_thread(monkeypatch):
@@ -109,7 +111,7 @@ def test_a_short_plan_and_one_training_stay_in_this_process(monkeypatch):
     assert plan_of(4, monkeypatch, mi=2, n=8, seeds=1, steps=5).backend == Local()
     one = mibench.plan("infonce", dim=20, mi=2, n=512, seeds=1, steps=20_000, device="cpu")
     assert len(one.packs()) == 1
-    assert one.backend == Local()
+    assert one.of(one.specs).backend == Local()
 
 
 def test_workers_can_be_given(monkeypatch):
@@ -123,8 +125,12 @@ def test_workers_can_be_given(monkeypatch):
     [
         ({"workers": 0}, "workers must be at least 1, not 0"),
         ({"workers": "many"}, "workers must be a number"),
-        ({"workers": 2, "backend": "local"}, "Unknown option of backend 'local': 'workers'"),
-        ({"scheduler": "tcp://x:1", "backend": "local"}, "Unknown option of backend 'local': 'scheduler'"),
+        ({"workers": 2, "backend": "local"}, "--workers has no meaning for the backend 'local'"),
+        (
+            {"scheduler": "tcp://x:1", "backend": "local"},
+            "--scheduler has no meaning for the backend 'local'",
+        ),
+        ({"backend": ""}, "backend"),
         ({"backend": "lokal"}, "Unknown backend 'lokal'"),
     ],
 )
@@ -145,9 +151,31 @@ def test_more_workers_than_memory_allows_are_refused_beforehand(monkeypatch):
 def test_several_gpus_have_a_process_each(monkeypatch):
     import torch
 
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda number: "Card")
     packs = mibench.plan("infonce,nwj", dim=20, mi=[2, 4, 6], seeds=8, device="cpu").packs()
     cuda = torch.device("cuda", 0)
-    assert Placement("auto").fastest(packs, cuda) == Processes(2, gpus=2)
-    assert Placement("cuda").fastest(packs, cuda) == Processes(2, gpus=2)
-    assert Placement("cuda:0").fastest(packs, cuda) == Local()
+    assert Placement("auto").fastest(packs, [], cuda) == Processes(2)
+    assert Placement("cuda").fastest(packs, [], cuda) == Processes(2)
+    assert Placement("cuda:0").fastest(packs, [], cuda) == Local()
+    device, message = Processes(4).resolve("cuda")
+    assert [device_of(place, device).index for place in range(4)] == [0, 1, 0, 1]
+    assert message == "device: cuda, 4 workers on 2 GPUs"
+    numbered, _ = Processes(4).resolve("cuda:1")
+    assert [device_of(place, numbered).index for place in range(2)] == [1, 1]
+    assert Local().resolve("cuda")[0] == cuda
+    monkeypatch.setattr("mibench.engine.device.budget_bytes", lambda device: 1000)
+    assert Processes(4).budget_bytes(device) == 500
+    assert Processes(4).budget_bytes(numbered) == 250
+
+
+def test_what_is_left_of_a_plan_decides_where_it_runs(monkeypatch):
+    planned = plan_of(4, monkeypatch, mi=[2, 4, 6], seeds=8)
+    assert planned.backend == Processes(4)
+    assert planned.of(planned.specs[:1]).backend == Local()
+    assert part_of(planned, "1/100").of(planned.specs[:1]).backend == Local()
+    with_encoders = mibench.plan(
+        "infonce", "linear-encoder", encoder="linear[steps=9000]", n=4, seeds=4, steps=5, device="cpu"
+    )
+    assert with_encoders.of(with_encoders.specs).backend == Processes(4)

@@ -158,7 +158,7 @@ def run_baseline(
         planned = plan_of(frozen, name, where, data)
         agree(planned, given, name)
         observer.say(planned.device_message)
-        records = execute(planned, planned.specs, {}, observer=observer)
+        records = execute(planned.of(planned.specs), observer=observer)
         by_key = {record.key: record for record in records}
         found = [[by_key[spec.key] for spec in specs] for specs in cells_of(planned.specs)]
         here = made_with(planned)

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from mibench.api.encode import missing_encoders
 from mibench.api.placement import needed_bytes
 from mibench.api.plan import Plan
 from mibench.engine.balance import makespan
 from mibench.engine.encoding import seconds_to_train
-from mibench.spec import RunSpec
 from mibench.store.encoders import EncoderStore
 
 START_SECONDS = 6.0
 """What a command takes beside its packs: imports, tables and figures."""
 
 
-def cost(planned: Plan, selected: Sequence[RunSpec], encoder_store: EncoderStore) -> dict[str, float]:
-    """Return what running the selected runs of a plan would take, measuring the device for a moment."""
-    encoders = missing_encoders(selected, encoder_store)
-    jobs, slots = planned.jobs(selected), planned.backend.slots
+def cost(planned: Plan, finished: int, encoder_store: EncoderStore) -> dict[str, float]:
+    """Return what the runs of a plan would take beside those that are finished, measuring for a moment."""
+    encoders = missing_encoders(planned.specs, encoder_store)
+    jobs, slots = planned.jobs(), planned.backend.slots
     packs = [job.pack for job in jobs]
     rate = planned.backend.flops_per_second(planned.device)
     largest = max((pack.bytes for pack in packs), default=0)
     share = makespan(jobs, slots) / max(sum(job.work for job in jobs), 1e-9)
     training_s = share * sum(pack.seconds(rate) for pack in packs)
     encoding_s = sum(planned.backend.ask(seconds_to_train, pack, planned.device) for pack in encoders)
+    encoding_s /= min(slots, max(1, sum(map(len, encoders))))
     return {
-        "runs": len(selected),
-        "finished": len(planned.specs) - len(selected),
+        "runs": len(planned.specs),
+        "finished": finished,
         "encoders": sum(map(len, encoders)),
         "trainings": sum(len(pack.trainings) for pack in packs),
         "packs": len(packs),

@@ -203,7 +203,7 @@ def _only(name: str, values: tuple[Any, ...]) -> Any:  # noqa: ANN401
 
 def run(prepared: Estimation, observer: Observer = SILENT) -> Estimates:
     """Run what was prepared."""
-    plan, parts = prepared.plan, prepared.protocol.parts
+    plan, parts = prepared.plan.of(prepared.plan.specs, prepared.source), prepared.protocol.parts
     observer.say(plan.device_message)
     done = train_jobs(plan, plan.jobs(source=prepared.source), observer)
     outcomes = {outcome.spec: outcome for outcome in done}

@@ -6,18 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-import psutil
 import torch
 
+from mibench.engine import device as devices
 from mibench.engine.backends import registry as backends
 from mibench.engine.backends.base import Backend
 from mibench.engine.backends.local import Local
 from mibench.engine.backends.processes import Processes
 from mibench.engine.balance import divided, makespan
-from mibench.engine.jobs import PackJob
+from mibench.engine.jobs import EncoderJob, PackJob
 from mibench.engine.plan import Pack
 from mibench.errors import UsageError
 from mibench.grid import AUTO, PLACES, Grid, read
+from mibench.notation import parse
+from mibench.options import options_of
 
 WORTH_SECONDS = 20.0
 """What takes less than this is run in this process: workers take some seconds to start."""
@@ -69,28 +71,27 @@ class Placement:
         options: dict[str, Any] = {} if self.scheduler is None else {"scheduler": self.scheduler}
         if self.workers != AUTO:
             options["workers"] = int(self.workers)
-        if self.backend is not None or self.scheduler is not None:
-            return backends.get(self.backend or "dask", **options)
-        return Local() if self.workers in (AUTO, "1") else self._processes(int(self.workers))
+        if self.backend is None and self.scheduler is None:
+            return Local() if self.workers in (AUTO, "1") else Processes(int(self.workers))
+        name = "dask" if self.backend is None else self.backend
+        known = options_of(backends.load(parse(name, "backend")[0]))
+        for option in options.keys() - known.keys():
+            raise UsageError(f"--{option} has no meaning for the backend {name!r}.", "Give one of the two.")
+        return backends.get(name, **options)
 
-    def fastest(self, packs: Sequence[Pack], device: torch.device) -> Backend:
-        """Return the backend that is done with the packs first: this process, or several."""
-        slots = self._gpus() if device.type == "cuda" else torch.get_num_threads()
-        fitting = slots if device.type == "cuda" else most_workers(packs)
-        workers = min(slots, fitting, sum(len(pack.trainings) for pack in packs))
-        jobs = [PackJob.of(pack) for pack in packs]
-        alone = sum(job.work for job in jobs)
-        if workers < 2 or alone < WORTH_SECONDS:
+    def fastest(self, packs: Sequence[Pack], encoders: Sequence[EncoderJob], device: torch.device) -> Backend:
+        """Return the backend that is done first with encoders and packs: this process, or several."""
+        if device.type == "cuda":
+            slots = 1 if ":" in self.device else torch.cuda.device_count()
+        else:
+            slots = min(torch.get_num_threads(), most_workers(packs))
+        if slots < 2:
             return Local()
-        faster = makespan(divided(jobs, workers), workers) * THREADS_GAIN < alone
-        return self._processes(workers) if faster else Local()
-
-    def _processes(self, workers: int) -> Processes:
-        return Processes(workers, gpus=max(1, self._gpus()))
-
-    def _gpus(self) -> int:
-        """Return how many GPUs there are, where the device is not one of them by its number."""
-        return torch.cuda.device_count() if self.device in (AUTO, "cuda") else 1
+        jobs = [PackJob.of(pack) for pack in packs]
+        alone = sum(job.work for job in encoders) + sum(job.work for job in jobs)
+        together = makespan(divided(encoders, slots), slots) + makespan(divided(jobs, slots), slots)
+        gain = 1.0 if device.type == "cuda" else THREADS_GAIN
+        return Processes(slots) if alone >= WORTH_SECONDS and together * gain < alone else Local()
 
 
 def needed_bytes(packs: Sequence[Pack], backend: Backend) -> int:
@@ -104,7 +105,11 @@ def needed_bytes(packs: Sequence[Pack], backend: Backend) -> int:
 def most_workers(packs: Sequence[Pack]) -> int:
     """Return how many processes fit into the memory of this machine, each with the largest pack."""
     largest = max((pack.bytes for pack in packs), default=0)
-    return max(1, int(psutil.virtual_memory().total // (WORKER_BYTES + largest)))
+    return max(1, _memory() // (WORKER_BYTES + largest))
+
+
+def _memory() -> int:
+    return devices.memory_bytes(torch.device("cpu"))
 
 
 def check_memory(packs: Sequence[Pack], backend: Backend, device: torch.device) -> None:
@@ -114,7 +119,7 @@ def check_memory(packs: Sequence[Pack], backend: Backend, device: torch.device) 
         UsageError: it names what is needed and what there is.
     """
     if isinstance(backend, Processes) and device.type == "cpu" and backend.workers > most_workers(packs):
-        largest, there = max((pack.bytes for pack in packs), default=0), psutil.virtual_memory().total
+        largest, there = max((pack.bytes for pack in packs), default=0), _memory()
         raise UsageError(
             f"{backend.workers} workers need about {backend.workers * (WORKER_BYTES + largest) / 2**30:.0f} "
             f"GiB; this machine has {there / 2**30:.0f} GiB.",

@@ -12,7 +12,8 @@ from mibench.api.expand import OF_TRAINING, Training, runs_of, views_of
 from mibench.api.placement import Placement, check_memory
 from mibench.engine.backends.base import Backend
 from mibench.engine.balance import divided
-from mibench.engine.jobs import PackJob
+from mibench.engine.encoding import encoder_packs
+from mibench.engine.jobs import EncoderJob, PackJob
 from mibench.engine.plan import Pack, packs
 from mibench.engine.protocols import registry as protocols
 from mibench.engine.sources import Source
@@ -35,6 +36,7 @@ class Plan:
         specs: every run of the grid.
         device: where it would run; `device_message` says how that was chosen.
         backend: what would train and read its models there.
+        where: where the user wants jobs to run.
         part: which part of a larger grid it is, such as "3/16"; "" for a whole one.
     """
 
@@ -42,7 +44,18 @@ class Plan:
     device: torch.device
     device_message: str
     backend: Backend
+    where: Placement
     part: str = ""
+
+    def of(self, specs: Sequence[RunSpec], source: Source | None = None) -> Plan:
+        """Return the plan of some of its runs; a backend that is left to us is the fastest for them."""
+        some = replace(self, specs=tuple(specs))
+        if not specs or not self.where.is_open:
+            return some
+        encoders = [EncoderJob(tuple(pack)) for pack in encoder_packs(specs)]
+        backend = self.where.fastest(some.packs(source=source), encoders, self.device)
+        device, message = backend.resolve(self.where.device)
+        return replace(some, device=device, device_message=message, backend=backend)
 
     def packs(self, specs: Sequence[RunSpec] | None = None, source: Source | None = None) -> list[Pack]:
         """Return the packs in which the given runs, or all, would train."""
@@ -124,12 +137,8 @@ def placed(specs: Sequence[RunSpec], where: Placement, source: Source | None = N
     chosen, message = backend.resolve(where.device)
     if chosen.type != "cuda" and any(spec.fit and spec.fit.precision == "tf32" for spec in specs):
         raise UsageError(f"precision tf32 needs a CUDA device, not {chosen}.", "Give --precision float32.")
-    planned = Plan(tuple(specs), chosen, message, backend)
-    chosen_packs = planned.packs(source=source)
-    if where.is_open:
-        backend = where.fastest(chosen_packs, chosen)
-        planned = replace(planned, backend=backend, device_message=backend.resolve(where.device)[1])
-    check_memory(chosen_packs, backend, chosen)
+    planned = Plan(tuple(specs), chosen, message, backend, where)
+    check_memory(planned.packs(source=source), backend, chosen)
     return planned
 
 

@@ -84,33 +84,44 @@ def run_plan(planned: Plan, out: Path | str | None, rerun: str, observer: Observ
     """Run what a store does not have of a plan; return the records of all its runs."""
     one_of(rerun, "rerun", RERUN)
     if out is None:
-        return execute(planned, planned.specs, {}, observer=observer)
-    store = Store(out)
+        return execute(planned.of(planned.specs), observer=observer)
     known, changed = load(planned, out)
+    running = planned.of(select(planned, known, rerun))
+    if not running.specs and not changed:
+        observer.say(_nothing_left(planned, known, out, rerun))
+        return _kept(planned, known)
+    progress = Progress(
+        __version__, sources_digest(), planned.part, running.backend.slots, len(running.specs)
+    )
+    with Presence(out, progress) as presence, Store(out).writer() as writer:
+        for record in changed:
+            writer.append(record)
+        _say_what_runs(running, known, len(changed), presence.others, observer)
+        append = _counted(writer.append, progress)
+        new = execute(running, append, EncoderStore(out), _followed(observer, progress))
+    return _kept(planned, merge([*known.values(), *new]))
+
+
+def _nothing_left(planned: Plan, known: Mapping[str, Record], out: Path | str, rerun: str) -> str:
+    if rerun == "failed":
+        return "No run of this grid failed before, so nothing is run."
+    count, finished = len(planned.specs), len(_kept(planned, known))
+    return f"{finished} of {counted(count, 'run is', 'runs are')} finished in {out}, none is left to run."
+
+
+def _say_what_runs(
+    running: Plan, known: Mapping[str, Record], changed: int, others: int, observer: Observer
+) -> None:
     if changed:
-        with store.writer() as writer:
-            for record in changed:
-                writer.append(record)
-        observer.say(f"{counted(len(changed), 'run is', 'runs are')} judged anew: the truth is exact now.")
-    selected = select(planned, known, rerun)
-    superseded = sum(spec.key in known and is_superseded(known[spec.key]) for spec in selected)
+        observer.say(f"{counted(changed, 'run is', 'runs are')} judged anew: the truth is exact now.")
+    superseded = sum(spec.key in known and is_superseded(known[spec.key]) for spec in running.specs)
     if superseded:
         observer.say(f"{counted(superseded, 'run was', 'runs were')} judged by an earlier rule: run again.")
-    if not selected:
-        records = _kept(planned, known)
-        observer.say(
-            "No run of this grid failed before, so nothing is run."
-            if rerun == "failed"
-            else f"{len(records)} of {len(planned.specs)} runs are finished in {out}, none is left to run."
-        )
-        return records
-    progress = Progress(
-        __version__, sources_digest(), planned.part, planned.backend.slots, runs=len(selected)
-    )
-    with store.writer() as writer, Presence(out, progress):
-        observer.say(planned.device_message)
-        append = _counted(writer.append, progress)
-        return execute(planned, selected, known, append, EncoderStore(out), _followed(observer, progress))
+    if others and not running.part:
+        many = counted(others, "other process writes", "other processes write")
+        observer.say(f"{many} to this folder: runs that both have to do are done twice.")
+    if running.specs:
+        observer.say(running.device_message)
 
 
 def _counted(append: Append, progress: Progress) -> Append:
@@ -154,25 +165,24 @@ def select(planned: Plan, known: Mapping[str, Record], rerun: str) -> list[RunSp
 
 def execute(
     planned: Plan,
-    selected: Sequence[RunSpec],
-    known: Mapping[str, Record],
     append: Append = lambda record, curve: None,
     encoder_store: EncoderStore | None = None,
     observer: Observer = SILENT,
 ) -> list[Record]:
-    """Train the encoders that the selected runs need, then the runs; return all the plan's records.
+    """Train the encoders that the runs of a plan need, then the runs; return their records in its order.
 
-    Each new record is given to `append` as soon as its pack is finished, with its curve if it has one.
+    Each record is given to `append` as soon as its pack is finished, with its curve if it has one.
     """
-    pairs = encode(selected, planned, encoder_store, observer)
-    lost = encoder_failures(selected, pairs)
+    pairs = encode(planned.specs, planned, encoder_store, observer)
+    lost = encoder_failures(planned.specs, pairs)
     failed = [Outcome(spec, "failed", words, None, 0.0) for spec, words in lost.items()]
-    jobs = planned.jobs([spec for spec in selected if spec not in lost], pairs)
-    new = []
+    jobs = planned.jobs([spec for spec in planned.specs if spec not in lost], pairs)
+    records = []
     for outcome in itertools.chain(failed, train(planned, jobs, observer)):
-        new.append(record_of(outcome, planned, pairs))
-        append(new[-1], _curve(outcome))
-    return _kept(planned, merge([*known.values(), *new]))
+        records.append(record_of(outcome, planned, pairs))
+        append(records[-1], _curve(outcome))
+    by_key = {record.key: record for record in records}
+    return [by_key[spec.key] for spec in planned.specs]
 
 
 def train(planned: Plan, jobs: Sequence[PackJob], observer: Observer) -> Iterator[Outcome]:

@@ -6,18 +6,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mibench import encoders
 from mibench.api.plan import Plan
 from mibench.engine.balance import deal, divided
 from mibench.engine.device import CACHE_BUDGET_BYTES
 from mibench.engine.encoding import encoder_of
-from mibench.engine.jobs import PackJob
+from mibench.engine.jobs import EncoderJob, PackJob
 from mibench.engine.plan import packs
 from mibench.errors import UsageError
 from mibench.spec import EncoderSpec, RunSpec
-
-ENCODER_SECONDS_A_STEP = 0.02
-"""What a step of an encoder costs beside critics, about."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +70,7 @@ def _parts(specs: Sequence[RunSpec], count: int) -> list[Part]:
     parts = [Part(tuple(job.specs), job.work) for job in divided(free, count)]
     for encoder, own in by_encoder.items():
         assert encoder is not None
-        training = encoders.registry.make(encoder.encoder).steps * ENCODER_SECONDS_A_STEP
-        parts.append(Part(tuple(own), training + sum(job.work for job in _jobs(own))))
+        parts.append(Part(tuple(own), EncoderJob((encoder,)).work + sum(job.work for job in _jobs(own))))
     return parts
 
 

@@ -101,7 +101,7 @@ def _save(path: Path, settings: dict[str, Any], alpha: float, quiet: bool) -> No
     baselines.writable(path)
     planned = freezing.plan_to_freeze(settings)
     say(planned.device_message)
-    records = execute(planned, planned.specs, {}, observer=observer(quiet))
+    records = execute(planned.of(planned.specs), observer=observer(quiet))
     frozen = freezing.freeze(planned, records)
     baselines.write(path, frozen)
     cells, seeds = len(frozen.cells), len(frozen.seeds)

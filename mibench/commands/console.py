@@ -6,6 +6,7 @@ import functools
 import json
 import logging
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from mibench.reports.tables import Table
 
 P = ParamSpec("P")
+
+FRAME = re.compile(r'File "(.+?)", line (\d+), in (.+)')
+"""A place in a traceback."""
 
 PADDING = 3
 """Spaces beside each column of a table, at most."""
@@ -112,11 +116,14 @@ class _Log(logging.Handler):
 
 def _in_a_line(error: BaseException) -> str:
     """Return an error with the place where it was raised."""
-    text = " ".join(traceback.format_exception_only(error)[-1].split())
-    frames = traceback.extract_tb(error.__traceback__)
-    return (
-        f"{text} ({frames[-1].filename}, line {frames[-1].lineno}, in {frames[-1].name})" if frames else text
-    )
+    text = " ".join(traceback.format_exception_only(error)[0].split())
+    frames = [
+        (frame.filename, frame.lineno, frame.name) for frame in traceback.extract_tb(error.__traceback__)
+    ]
+    # The error of another process has its traceback in a note.
+    noted = [FRAME.findall(note) for note in getattr(error, "__notes__", ())]
+    places = [place for note in noted for place in note] or frames
+    return "{} ({}, line {}, in {})".format(text, *places[-1]) if places else text
 
 
 def say(*lines: str) -> None:

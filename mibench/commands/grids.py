@@ -37,10 +37,13 @@ def run_and_show(planned: Plan, running: Running, show: Callable[[pd.DataFrame],
     """
     from mibench.api.run import run_plan, select
     from mibench.api.shards import part_of
-    from mibench.store.record import to_frame
+    from mibench.store.record import SCHEMA, to_frame, to_json
     from mibench.store.segments import Store
 
     planned = part_of(planned, running.shard)
+    if not planned.specs:
+        say(f"Part {running.shard} of the grid has no runs: the grid has fewer.")
+        return
     if running.dry_run:
         _dry_run(planned, running)
         return
@@ -54,6 +57,8 @@ def run_and_show(planned: Plan, running: Running, show: Callable[[pd.DataFrame],
         raise typer.Exit(INTERRUPTED) from None
     if running.shard is None:
         show(to_frame(records))
+    elif running.as_json:
+        show_json({"schema": SCHEMA, "records": to_json(to_frame(records))})
     else:
         say(f"Part {running.shard} of the grid is done: {len(records)} runs, in {running.out}.")
         say("Once all parts are, the same command without --shard shows and draws the whole.")
@@ -69,11 +74,12 @@ def _dry_run(planned: Plan, running: Running) -> None:
 
     known, _ = load(planned, running.out)
     selected = select(planned, known, running.rerun)
-    estimate = cost(planned, selected, EncoderStore(running.out))
+    chosen = planned.of(selected)
+    estimate = cost(chosen, len(planned.specs) - len(selected), EncoderStore(running.out))
     if running.as_json:
         show_json(estimate)
         return
-    typer.echo(planned.device_message)
+    typer.echo(chosen.device_message)
     typer.echo(f"runs: {estimate['runs']} ({estimate['finished']} of the grid are not run)")
     typer.echo(f"trainings: {estimate['trainings']} (estimators with one objective share one)")
     if estimate["encoders"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,12 +14,13 @@ import typer
 
 from mibench.commands.console import Json, drawn, say, show_json, show_table
 from mibench.commands.options import Unit, command
-from mibench.errors import UsageError
+from mibench.errors import StoreWarning, UsageError
 from mibench.options import real_number
 from mibench.store.presence import SILENT_SECONDS, Progress, present
 
 if TYPE_CHECKING:
     from mibench.reports.tables import Table
+    from mibench.store.record import Record
 
 Present = list[tuple[Progress, float]]
 
@@ -69,7 +71,7 @@ def _follow(folder: Path, seconds: float, unit: str) -> None:
 
     def view() -> Group:
         head, shown = _state(folder, present(folder), unit)
-        return Group(*(drawn(table)[0] for table in shown), Text(head))
+        return Group(Text(head), *(drawn(table)[0] for table in shown))  # what does not fit is cut below
 
     with Live(view(), auto_refresh=False) as live:
         while _at_work(folder):
@@ -79,9 +81,9 @@ def _follow(folder: Path, seconds: float, unit: str) -> None:
 
 def _print(folder: Path, there: Present, unit: str) -> None:
     head, shown = _state(folder, there, unit)
+    typer.echo(head)
     for table in shown:
         show_table(table)
-    typer.echo(head)
 
 
 def _state(folder: Path, there: Present, unit: str) -> tuple[str, list[Table]]:
@@ -89,27 +91,32 @@ def _state(folder: Path, there: Present, unit: str) -> tuple[str, list[Table]]:
     from mibench.analysis.cells import summarise
     from mibench.reports import progress, tables
     from mibench.store.record import to_frame
+
+    records = _records(folder)
+    failed = sum(record.status != "ok" for record in records)
+    shown = [progress.table(there)] if there else []
+    if records:
+        shown.append(tables.table(summarise(to_frame(records)), unit))
+    return f"{folder}: {len(records) - failed} runs finished, {failed} failed", shown
+
+
+def _records(folder: Path) -> list[Record]:
+    """Return the records of a store; lines that are being written are no news."""
     from mibench.store.segments import Store
 
-    records = list(Store(folder).load().values())
-    failed = sum(record.status != "ok" for record in records)
-    shown = [tables.table(summarise(to_frame(records)), unit)] if records else []
-    if there:
-        shown.append(progress.table(there))
-    return f"{folder}: {len(records) - failed} runs finished, {failed} failed", shown
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StoreWarning)
+        return list(Store(folder).load().values())
 
 
 def _content(folder: Path, there: Present) -> dict[str, object]:
     from mibench.analysis.cells import summarise
     from mibench.store.record import SCHEMA, to_frame, to_json
-    from mibench.store.segments import Store
 
-    records = list(Store(folder).load().values())
+    records = _records(folder)
     return {
         "schema": SCHEMA,
-        "processes": [
-            asdict(progress) | {"silent_s": age if math.isfinite(age) else None} for progress, age in there
-        ],
+        "processes": [asdict(progress) | {"silent_s": _finite(age)} for progress, age in there],
         "finished": sum(record.status == "ok" for record in records),
         "failed": sum(record.status != "ok" for record in records),
         "summary": to_json(summarise(to_frame(records))) if records else [],

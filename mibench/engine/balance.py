@@ -13,23 +13,19 @@ WORTH = 0.95
 """Jobs are halved only where that shortens the whole to less than this share of its time."""
 
 
-class Divisible(Protocol):
-    """Work that can be halved."""
-
-    @property
-    def work(self) -> float:
-        """What it weighs beside others."""
-
-    def halves(self) -> Sequence[Self]:
-        """Return its halves, or itself where it has none."""
-
-
 class Weighed(Protocol):
     """Work that is done as a whole."""
 
     @property
     def work(self) -> float:
         """What it weighs beside others."""
+
+
+class Divisible(Weighed, Protocol):
+    """Work that can be halved."""
+
+    def halves(self) -> Sequence[Self]:
+        """Return its halves, or itself where it has none."""
 
 
 W = TypeVar("W", bound=Weighed)

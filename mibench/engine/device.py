@@ -6,7 +6,8 @@ import re
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import psutil
 import torch
@@ -21,6 +22,9 @@ CACHE_BUDGET_BYTES = 24 * 2**20
 
 CUDA_SHARE = 0.6
 """The share of a GPU's free memory that a pack may need; the rest is for fragments and libraries."""
+
+CONTROL_GROUP_MEMORY = Path("/sys/fs/cgroup/memory.max")
+"""Where Linux has the limit of the processes that share it; `max` stands for none."""
 
 WARM_UP_STEPS = 3
 
@@ -64,7 +68,10 @@ def memory_bytes(device: torch.device) -> int:
     """Return the memory of the device as a whole."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
-    return int(psutil.virtual_memory().total)
+    there = int(psutil.virtual_memory().total)
+    with suppress(OSError, ValueError):  # a container or a job of a queue may have less
+        return min(there, int(CONTROL_GROUP_MEMORY.read_text()))
+    return there
 
 
 def flops_per_second(device: torch.device, seconds: float = 0.2) -> float:

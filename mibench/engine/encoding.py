@@ -23,6 +23,7 @@ from mibench.encoders.base import Encoder
 from mibench.engine.data import stack_runs
 from mibench.engine.device import matmul_precision
 from mibench.engine.loop import Trainer, train
+from mibench.errors import in_words
 from mibench.geometry import direction_spread, effective_rank
 from mibench.limits import ABSURD_NATS
 from mibench.registry import Choice
@@ -134,8 +135,9 @@ def train_encoders(
         if len(pack) > 1:
             return [done for spec in pack for done in train_encoders([spec], device)]
         logger.error("Encoder %s failed.", pack[0].encoder.label, exc_info=error)
-        words = f"{type(error).__name__}: {error}".strip().replace("\n", " ")
-        return [TrainedEncoder(pack[0], {}, {}, f"the encoder failed: {words}", _share(started, pack))]
+        return [
+            TrainedEncoder(pack[0], {}, {}, f"the encoder failed: {in_words(error)}", _share(started, pack))
+        ]
     found = []
     for place, spec in enumerate(pack):
         step, parameters = diverged_at[place], _alone(trained, place)

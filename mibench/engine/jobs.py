@@ -17,9 +17,13 @@ from mibench.engine.encoding import TrainedEncoder, train_encoders
 from mibench.engine.plan import Pack, Training
 from mibench.engine.read import Readout
 from mibench.engine.sources import Source
+from mibench.errors import in_words
 from mibench.spec import EncoderSpec, RunSpec
 
 R = TypeVar("R")
+
+ENCODER_SECONDS_A_STEP = 0.02
+"""What a step of an encoder takes on some machine, about."""
 
 Status = Literal["ok", "diverged", "failed"]
 Report = Callable[[float], None]
@@ -142,8 +146,7 @@ class PackJob(Job[Outcome]):
 
     def failed(self, error: BaseException) -> list[Outcome]:
         """Return every run as failed by an error."""
-        words = f"{type(error).__name__}: {error}".strip().replace("\n", " ")
-        return [Outcome(spec, "failed", words, None, 0.0) for spec in self.specs]
+        return [Outcome(spec, "failed", in_words(error), None, 0.0) for spec in self.specs]
 
 
 @dataclass(frozen=True)
@@ -152,10 +155,14 @@ class EncoderJob(Job[TrainedEncoder]):
 
     specs: tuple[EncoderSpec, ...]
 
-    @property
+    @cached_property
     def work(self) -> float:
-        """The steps of all encoders."""
-        return float(encoders.registry.make(self.specs[0].encoder).steps * len(self.specs))
+        """The seconds that the encoders take on some machine, about."""
+        return self._a_step * encoders.registry.make(self.specs[0].encoder).steps
+
+    @property
+    def _a_step(self) -> float:
+        return ENCODER_SECONDS_A_STEP * len(self.specs)
 
     @property
     def label(self) -> str:
@@ -164,7 +171,7 @@ class EncoderJob(Job[TrainedEncoder]):
 
     def run(self, device: torch.device, report: Report) -> list[TrainedEncoder]:
         """Train the encoders."""
-        return train_encoders(self.specs, device, lambda steps: report(steps * len(self.specs)))
+        return train_encoders(self.specs, device, lambda steps: report(steps * self._a_step))
 
     def halves(self) -> list[EncoderJob]:
         """Return two jobs of half as many encoders each, or the job itself if it has one."""
@@ -177,8 +184,7 @@ class EncoderJob(Job[TrainedEncoder]):
 
     def failed(self, error: BaseException) -> list[TrainedEncoder]:
         """Return every encoder as failed by an error."""
-        words = f"{type(error).__name__}: {error}".strip().replace("\n", " ")
-        return [TrainedEncoder(spec, {}, {}, f"the encoder failed: {words}") for spec in self.specs]
+        return [TrainedEncoder(spec, {}, {}, f"the encoder failed: {in_words(error)}") for spec in self.specs]
 
 
 def _outcome(

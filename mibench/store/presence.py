@@ -1,7 +1,7 @@
 """Which processes write to a store at present: a small file of each, `OUT/running/<host>-<pid>-<hex>.json`.
 
 A process refreshes its file every few seconds and removes it at its end. One that was killed leaves a file
-that is no longer refreshed. Times are compared by the clock of the file system alone.
+that is no longer refreshed; the next process removes it where it is known to have ended, or is a day old.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -27,6 +28,8 @@ from mibench.store.files import write_whole
 REFRESH_SECONDS = 3.0
 SILENT_SECONDS = 60.0
 """A process whose file is older than this has ended without removing it, or cannot write."""
+
+FORGOTTEN_SECONDS = 86_400.0
 
 
 @dataclass
@@ -83,6 +86,9 @@ class Progress:
 class Presence:
     """A context in which a process is seen to write to a store.
 
+    Attributes:
+        others: how many others write there when it begins.
+
     Raises:
         StoreError: on entry, where a process with another version of mibench writes there at present.
     """
@@ -92,20 +98,24 @@ class Presence:
         self._folder = Path(folder)
         name = f"{progress.host}-{progress.pid}-{secrets.token_hex(2)}.json"
         self._path = self._folder / "running" / name
-        self._ended = threading.Event()
+        self._ended, self._writing = threading.Event(), threading.Lock()
+        self.others = 0
         self._refresher = threading.Thread(target=self._refresh, daemon=True)
 
     def __enter__(self) -> Self:
-        self._write()
-        for other, age in present(self._folder, now=self._path.stat().st_mtime):
-            if age <= SILENT_SECONDS and other.maker != self.progress.maker:
-                self._path.unlink()
-                raise StoreError(
-                    f"Process {other.pid} on {other.host} writes to {str(self._folder)!r} with mibench "
-                    f"{other.version} of other sources; this is {self.progress.version}.",
-                    "Wait until it has ended, use one version for both, or give another --out folder.",
-                )
-        self._refresher.start()
+        try:
+            self._write()
+        except OSError as error:
+            raise StoreError(
+                f"{str(self._path.parent)!r} cannot be written: {error.strerror}.",
+                "Ask its owner for the right to write there, or give another --out folder.",
+            ) from error
+        try:
+            self._look_around()
+            self._refresher.start()
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(
@@ -114,11 +124,28 @@ class Presence:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._end()
+
+    def _end(self) -> None:
         self._ended.set()
-        self._refresher.join()
-        self._path.unlink(missing_ok=True)
-        with suppress(OSError):
-            self._path.parent.rmdir()  # where no other process is there
+        with self._writing:  # the folder stays: another process may be about to write there
+            self._path.unlink(missing_ok=True)
+
+    def _look_around(self) -> None:
+        """Count the others, refuse to write beside another version, and remove what was left behind."""
+        for path, other, age in _files(self._folder, now=self._path.stat().st_mtime):
+            if path == self._path:
+                continue
+            if age > FORGOTTEN_SECONDS:
+                path.unlink(missing_ok=True)
+            elif age <= SILENT_SECONDS:
+                self.others += 1
+                if other.maker != self.progress.maker:
+                    raise StoreError(
+                        f"Process {other.pid} on {other.host} writes to {str(self._folder)!r} with mibench "
+                        f"{other.version} of other sources; this is {self.progress.version}.",
+                        "Wait until it has ended, use one version for both, or give another --out folder.",
+                    )
 
     def _refresh(self) -> None:
         while not self._ended.wait(REFRESH_SECONDS):
@@ -128,22 +155,25 @@ class Presence:
     def _write(self) -> None:
         self.progress.updated = time.time()
         content = json.dumps(asdict(self.progress)).encode()
-        write_whole(self._path, lambda file: file.write(content))
+        with self._writing:
+            if not self._ended.is_set():
+                write_whole(self._path, lambda file: file.write(content))
 
 
-def present(folder: Path | str, now: float | None = None) -> list[tuple[Progress, float]]:
+def present(folder: Path | str) -> list[tuple[Progress, float]]:
     """Return the processes that have a file in a store, the longest running first, and how old each file is.
 
     Infinitely old is that of a process which is known to have ended.
-
-    `now` is the time by the clock of the file system, this machine's by default.
     """
-    found = []
+    found = [(progress, age) for _, progress, age in _files(Path(folder), time.time())]
+    return sorted(found, key=lambda each: each[0].started)
+
+
+def _files(folder: Path, now: float) -> Iterator[tuple[Path, Progress, float]]:
     names = {each.name for each in fields(Progress)}
-    for path in (Path(folder) / "running").glob("*.json"):
+    for path in (folder / "running").glob("*.json"):
         with suppress(OSError, ValueError, TypeError):  # removed meanwhile, or of another version
             values: dict[str, Any] = json.loads(path.read_bytes())
             progress = Progress(**{key: values[key] for key in names & values.keys()})
-            age = (time.time() if now is None else now) - path.stat().st_mtime
-            found.append((progress, math.inf if progress.is_dead else max(0.0, age)))
-    return sorted(found, key=lambda each: each[0].started)
+            age = now - path.stat().st_mtime
+            yield path, progress, math.inf if progress.is_dead else max(0.0, age)

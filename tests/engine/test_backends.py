@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from grids import CPU, jobs, specs
 
 from mibench.engine.backends.base import WorkerLostError, execute
 from mibench.engine.backends.local import Local
-from mibench.engine.backends.processes import Processes, device_of
+from mibench.engine.backends.processes import Processes, Worker
 from mibench.engine.jobs import Job
 from mibench.errors import UsageError
 
@@ -103,13 +104,6 @@ def test_workers_of_another_process_share_the_threads():
         torch.set_num_threads(before)
 
 
-def test_each_of_several_workers_has_a_gpu_of_its_own():
-    cuda = torch.device("cuda", 0)
-    assert [device_of(place, cuda, 2).index for place in range(4)] == [0, 1, 0, 1]
-    assert device_of(3, torch.device("cuda", 2), 1) == torch.device("cuda", 2)
-    assert device_of(1, CPU, 2) == CPU
-
-
 def test_a_killed_worker_costs_its_job_a_repetition(tmp_path):
     chosen = [Numbers((n,), tmp_path, deadly=(3,)) for n in range(1, 6)]
     account = Account()
@@ -173,12 +167,81 @@ def test_a_number_of_workers_that_is_none_is_refused(workers):
 
 
 def test_a_lost_worker_is_told_by_what_ended_it(tmp_path):
-    from mibench.engine.backends.processes import Worker
-
     worker = Worker(1, CPU)
+    worker.start()
     found = worker.run(Numbers((1,), tmp_path, deadly=(1,), times=1), float)
     assert isinstance(found, WorkerLostError)
     assert "was killed by signal 9 (Killed) while it ran numbers (1,)" in str(found)
+    worker.start()
     assert worker.run(Numbers((1,), tmp_path, deadly=(1,), times=1), float) == [1]
     worker.stop()
     assert isinstance(worker.run(Numbers((1,), tmp_path), float), WorkerLostError)
+
+
+@pytest.mark.parametrize("backend", [Local(), Processes(2)])
+def test_the_work_of_all_jobs_is_reported_once_however_they_end(backend, tmp_path, caplog):
+    chosen = [Numbers((1, 2), tmp_path, failing=(2,)), Numbers((3,), tmp_path)]
+    account = Account()
+    assert sorted(results(chosen, backend, account)) == [-2, 1, 3]
+    assert account.done == pytest.approx(3)
+
+
+def test_where_no_worker_can_be_started_the_run_ends(tmp_path, monkeypatch):
+    def start(worker):
+        raise OSError("too many open files")
+
+    monkeypatch.setattr(Worker, "start", start)
+    with pytest.raises(UsageError, match="No worker can be started: too many open files"):
+        results([Numbers((n,), tmp_path) for n in range(4)], Processes(2))
+
+
+def test_one_worker_that_cannot_be_started_leaves_its_job_to_the_others(tmp_path, monkeypatch):
+    original, tried = Worker.start, []
+
+    def start(worker):
+        tried.append(worker)
+        if tried[0] is worker:
+            raise OSError("too many open files")
+        original(worker)
+
+    monkeypatch.setattr(Worker, "start", start)
+    assert sorted(results([Numbers((n,), tmp_path) for n in range(4)], Processes(2))) == [0, 1, 2, 3]
+
+
+class Unreadable(Numbers):
+    """A job whose results cannot be made again where they are read."""
+
+    def run(self, device, report):
+        return [Unpicklable()]
+
+
+class Unpicklable:
+    def __reduce__(self):
+        return (_fail_outside_of_workers, ())
+
+
+def _fail_outside_of_workers():
+    raise AttributeError("no such thing here")
+
+
+def test_an_answer_that_cannot_be_read_is_that_of_a_lost_worker(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("mibench.engine.backends.processes.LAST_SECONDS", 0.1)
+    assert results([Unreadable((1,), tmp_path)], Processes(1)) == [-1]
+    assert "gave an answer that cannot be read (AttributeError: no such thing here)" in caplog.text
+
+
+class Reading(Numbers):
+    """A job that starts a program which reads its input."""
+
+    def run(self, device, report):
+        return [len(subprocess.run(["cat"], capture_output=True, timeout=30, check=True).stdout)]
+
+
+def test_what_a_job_starts_reads_no_jobs(tmp_path):
+    assert results([Reading((1,), tmp_path), Numbers((2,), tmp_path)], Processes(1)) == [0, 2]
+
+
+def test_modules_of_the_current_folder_are_none_of_a_worker(tmp_path, monkeypatch):
+    (tmp_path / "random.py").write_text("raise RuntimeError('not this one')")
+    monkeypatch.chdir(tmp_path)
+    assert results([Numbers((1,), tmp_path)], Processes(1)) == [1]

@@ -36,7 +36,6 @@ def test_a_process_is_seen_while_it_writes_and_not_after(tmp_path):
         assert (seen.version, seen.part, seen.runs, seen.pid) == ("1.0", "3/16", 10, os.getpid())
         assert age < SILENT_SECONDS
     assert not files(tmp_path)
-    assert not (tmp_path / "running").exists()
 
 
 def test_what_it_has_done_is_written_every_few_seconds(tmp_path, monkeypatch):
@@ -52,7 +51,8 @@ def test_what_it_has_done_is_written_every_few_seconds(tmp_path, monkeypatch):
 
 def test_two_of_one_version_write_at_once(tmp_path):
     another(tmp_path)
-    with Presence(tmp_path, Progress("1.0", "abc")):
+    with Presence(tmp_path, Progress("1.0", "abc")) as presence:
+        assert presence.others == 1
         assert len(files(tmp_path)) == 2
     assert len(files(tmp_path)) == 1
 
@@ -79,6 +79,16 @@ def test_one_that_was_killed_is_no_obstacle(tmp_path):
     assert ages[no_process] == float("inf")
     with Presence(tmp_path, Progress("1.1", "abc")):
         pass
+    assert [progress.pid for progress, _ in present(tmp_path)] == [1]  # of the other nothing is known
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "running").write_text("a file")
+    with (
+        pytest.raises(StoreError, match="cannot be written"),
+        Presence(tmp_path, Progress("1", "a")),
+    ):
+        pytest.fail("wrote")
 
 
 def test_a_file_of_another_schema_is_no_process(tmp_path):

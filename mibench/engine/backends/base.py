@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import Any, ClassVar, TypeVar
@@ -17,6 +18,9 @@ logger = logging.getLogger(__name__)
 
 R = TypeVar("R")
 T = TypeVar("T")
+
+JobReport = Callable[[Job[Any], float], None]
+"""Called with a job and the work done of it since the last call."""
 
 Ended = tuple[Job[R], "list[R] | Exception"]
 """A job with its results, or with the error that it raised."""
@@ -43,11 +47,11 @@ class Backend(ABC):
     slots: int = 1
 
     @abstractmethod
-    def run(self, jobs: Sequence[Job[R]], device: torch.device, report: Report) -> Iterator[Ended[R]]:
+    def run(self, jobs: Sequence[Job[R]], device: torch.device, report: JobReport) -> Iterator[Ended[R]]:
         """Yield every job as soon as it has ended, in any order.
 
-        A job whose worker is lost ends with a `WorkerLostError`. `report` belongs to this process; work that
-        is done elsewhere need not be reported.
+        A job whose worker is lost ends with a `WorkerLostError`. `report` is called here, with a job and the
+        work that was done of it; what is not reported is added when the job has ended.
         """
 
     def close(self) -> None:  # noqa: B027 - most have nothing to give back
@@ -87,6 +91,8 @@ def execute(
     is halved. After another error its parts are tried alone once; those that raise again have failed, with
     the traceback in the log, and the others go on.
     """
+    if not jobs:
+        return
     with closing(backend):
         yield from _executed(jobs, backend, device, report)
 
@@ -95,24 +101,32 @@ def _executed(
     jobs: Sequence[Job[R]], backend: Backend, device: torch.device, report: Report
 ) -> Iterator[list[R]]:
     waiting, lost_once = list(jobs), set[int]()
+    done: dict[int, float] = defaultdict(float)
+
+    def count(job: Job[Any], work: float) -> None:
+        done[id(job)] += work
+        report(work)
+
     while waiting:
-        parts: list[Job[R]] = []
-        repeated: list[Job[R]] = []
-        for job, found in backend.run(waiting, device, report):
+        again: list[Job[R]] = []
+        for job, found in backend.run(waiting, device, count):
+            repeated = [] if isinstance(found, list) else _repeated(job, found, id(job) in lost_once)
+            again += repeated
+            report((0.0 if repeated else job.work) - done.pop(id(job), 0.0))
             if isinstance(found, list):
                 yield found
-            elif isinstance(found, WorkerLostError) and id(job) not in lost_once:
-                repeated.append(job)
-            elif len(smaller := _parts(job, found)) > 1:
-                parts += smaller
-            else:
+            elif not repeated:
                 logger.error("%s failed.", job.label, exc_info=found)
                 yield job.failed(found)
-        waiting, lost_once = [*parts, *repeated], set(map(id, repeated))
+        lost_once = set(map(id, waiting)) & set(map(id, again))
+        waiting = again
 
 
-def _parts(job: Job[R], error: Exception) -> Sequence[Job[R]]:
-    """Return what a job is divided into after an error: halves where it was too large, else single parts."""
-    if isinstance(error, torch.OutOfMemoryError | WorkerLostError) and len(halves := job.halves()) > 1:
-        return halves
-    return job.singles()
+def _repeated(job: Job[R], error: Exception, lost_before: bool) -> list[Job[R]]:
+    """Return what is tried after an error: the job once more, its halves, its parts, or nothing."""
+    lost = isinstance(error, WorkerLostError)
+    if lost and not lost_before:
+        return [job]
+    halves = job.halves() if lost or isinstance(error, torch.OutOfMemoryError) else [job]
+    parts = halves if len(halves) > 1 else job.singles()
+    return list(parts) if len(parts) > 1 else []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ import torch
 
 from mibench import __version__
 from mibench.engine import device as devices
-from mibench.engine.backends.base import Backend, Ended, R, T, WorkerLostError
-from mibench.engine.jobs import Job, Report
+from mibench.engine.backends.base import Backend, Ended, JobReport, R, T, WorkerLostError
+from mibench.engine.jobs import Job
 from mibench.errors import UsageError
 from mibench.options import option
 from mibench.validation import check_whole
@@ -70,7 +69,9 @@ class Dask(Backend):
         """Return the device that a worker has under a name, and a sentence that says what was chosen."""
         client = _client(self)
         device, message = super().resolve(name)
-        return device, f"{message}; {len(client.nthreads())} Dask workers of {client.scheduler.address}"
+        where = f"{len(client.nthreads())} Dask workers of {client.scheduler.address}"
+        link = f", dashboard {client.dashboard_link}" if self.scheduler == LOCAL else ""
+        return device, f"{message}; {where}{link}"
 
     def memory_bytes(self, device: torch.device) -> int:
         """Return the memory of the worker that has least of it."""
@@ -87,7 +88,7 @@ class Dask(Backend):
         if client is not None:
             client.close()
 
-    def run(self, jobs: Sequence[Job[R]], device: torch.device, report: Report) -> Iterator[Ended[R]]:
+    def run(self, jobs: Sequence[Job[R]], device: torch.device, report: JobReport) -> Iterator[Ended[R]]:
         """Yield every job as soon as it has ended.
 
         Raises:
@@ -101,24 +102,21 @@ class Dask(Backend):
             for future in as_completed(list(left)):
                 job = left.pop(future)
                 yield job, self._ended(future, job)
-                report(job.work)
         finally:
             client.cancel(list(left))
 
     def _ended(self, future: Any, job: Job[R]) -> list[R] | Exception:  # noqa: ANN401 - Dask has no types
         from distributed import KilledWorker
 
-        try:
+        if future.status == "finished":
             found: list[R] = future.result()
-        except KilledWorker as error:
-            return WorkerLostError(f"several Dask workers were lost while they ran {job.label}: {error}")
-        except ClusterError:
-            raise
-        except (CancelledError, OSError, TimeoutError):
-            raise ClusterError(f"The scheduler {self.scheduler!r} no longer answers.", GO_ON) from None
-        except Exception as error:
+            return found
+        error = future.exception() if future.status == "error" else None
+        if isinstance(error, KilledWorker):
+            return WorkerLostError(f"Dask lost one worker after another that ran {job.label}: {error}")
+        if isinstance(error, Exception) and not isinstance(error, ClusterError):
             return error
-        return found
+        raise error or ClusterError(f"The scheduler {self.scheduler!r} no longer answers.", GO_ON)
 
 
 def about() -> dict[str, str]:
@@ -169,7 +167,13 @@ def _connected(backend: Dask) -> Any:  # noqa: ANN401 - Dask has no types
         ) from None
     where = backend.scheduler
     if where == LOCAL:
-        client = Client(_local_cluster(backend.workers or torch.get_num_threads()))
+        try:
+            client = Client(_local_cluster(backend.workers or torch.get_num_threads()))
+        except RuntimeError as error:
+            raise ClusterError(
+                f"A cluster on this machine cannot be started: {error}.",
+                'In a script, put what is run under: if __name__ == "__main__".',
+            ) from None
     else:
         if where.endswith(".json") and not Path(where).is_file():
             raise ClusterError(f"There is no file {where!r}.", "Give the file that dask scheduler wrote.")
@@ -188,7 +192,11 @@ def _connected(backend: Dask) -> Any:  # noqa: ANN401 - Dask has no types
         raise ClusterError(
             f"The scheduler {where!r} has no workers.", "Start some: dask worker ADDRESS --nthreads 1."
         ) from None
-    _check(client.run(_probe()), about())
+    try:
+        _check(client.run(_probe()), about())
+    except ClusterError:
+        client.close()
+        raise
     return client
 
 

@@ -16,10 +16,14 @@ from typing import Any
 
 import torch
 
-from mibench.engine.backends.base import Backend, Ended, R, WorkerLostError
+from mibench.engine.backends.base import Backend, Ended, JobReport, R, WorkerLostError
 from mibench.engine.jobs import Job, Report
+from mibench.errors import UsageError
 from mibench.options import option
 from mibench.validation import check_sizes
+
+LAST_SECONDS = 5.0
+"""How long a worker that no longer answers is given to end by itself, so that it is known what ended it."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +35,11 @@ class Processes(Backend):
     """
 
     workers: int = option(2, "number of processes")
-    gpus: int = option(1, "how many GPUs they share, where the device is CUDA")
 
     name = "processes"
 
     def __post_init__(self) -> None:
-        check_sizes(self.name, workers=self.workers, gpus=self.gpus)
+        check_sizes(self.name, workers=self.workers)
 
     @property
     def slots(self) -> int:  # type: ignore[override]
@@ -49,88 +52,123 @@ class Processes(Backend):
         return max(1, torch.get_num_threads() // self.workers)
 
     def resolve(self, name: str) -> tuple[torch.device, str]:
-        """Return the device that a user names, and a sentence that says what was chosen."""
+        """Return the device that a user names, and a sentence that says what was chosen.
+
+        It has no number where workers use several GPUs.
+        """
         device, message = super().resolve(name)
-        if device.type == "cuda":
-            return device, f"{message}; {self.workers} workers on {self.gpus} GPUs"
-        each = f"{self.threads} thread{'s' * (self.threads > 1)} each"
-        return device, f"device: cpu, {self.workers} workers with {each}"
+        if device.type == "cpu":
+            each = f"{self.threads} thread{'s' * (self.threads > 1)} each"
+            return device, f"device: cpu, {self.workers} workers with {each}"
+        if ":" not in name and (gpus := torch.cuda.device_count()) > 1:
+            return torch.device("cuda"), f"device: cuda, {self.workers} workers on {gpus} GPUs"
+        return device, f"{message}; {self.workers} workers"
 
     def flops_per_second(self, device: torch.device) -> float:
         """Return the rate of matrix products that one worker has, measured for a moment."""
         shared = min(self.workers, torch.get_num_threads()) if device.type == "cpu" else 1
         return super().flops_per_second(device) / shared
 
-    def run(self, jobs: Sequence[Job[R]], device: torch.device, report: Report) -> Iterator[Ended[R]]:
-        """Yield every job as soon as it has ended, started in their order."""
+    def budget_bytes(self, device: torch.device) -> int:
+        """Return how much memory a pack may need: on a GPU, the share of one worker."""
+        if device.type == "cpu":
+            return super().budget_bytes(device)
+        gpus = torch.cuda.device_count() if device.index is None else 1
+        return super().budget_bytes(device) // -(-self.workers // gpus)
+
+    def run(self, jobs: Sequence[Job[R]], device: torch.device, report: JobReport) -> Iterator[Ended[R]]:
+        """Yield every job as soon as it has ended, started in their order.
+
+        Raises:
+            UsageError: no worker can be started.
+        """
         waiting: SimpleQueue[Job[R]] = SimpleQueue()
         events: SimpleQueue[tuple[Job[R] | None, Any]] = SimpleQueue()
         for job in jobs:
             waiting.put(job)
         workers = [
-            Worker(self.threads, device_of(place, device, self.gpus))
-            for place in range(min(self.workers, len(jobs)))
+            Worker(self.threads, device_of(place, device)) for place in range(min(self.workers, len(jobs)))
         ]
-        for worker in workers:
-            Thread(target=_feed, args=(worker, waiting, events), daemon=True).start()
         try:
-            left = len(jobs)
+            for worker in workers:
+                Thread(target=_feed, args=(worker, waiting, events), daemon=True).start()
+            left, at_work, why = len(jobs), len(workers), None
             while left:
-                ended, content = events.get()
-                if ended is None:
-                    report(content)
+                job_or_none, content = events.get()
+                if job_or_none is None:
+                    at_work, why = at_work - 1, content or why
+                    if not at_work:
+                        raise UsageError(f"No worker can be started: {why}.", "Give fewer --workers.")
+                elif isinstance(content, float):
+                    report(job_or_none, content)
                 else:
                     left -= 1
-                    yield ended, content
+                    yield job_or_none, content
         finally:
-            while not waiting.empty():
-                waiting.get()
             for worker in workers:
                 worker.stop()
 
 
-def device_of(place: int, device: torch.device, gpus: int) -> torch.device:
+def device_of(place: int, device: torch.device) -> torch.device:
     """Return the device of a worker: of several GPUs, each in turn."""
-    return torch.device("cuda", place % gpus) if device.type == "cuda" and gpus > 1 else device
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", place % torch.cuda.device_count())
+    return device
 
 
 def _feed(worker: Worker, waiting: SimpleQueue[Job[R]], events: SimpleQueue[tuple[Any, Any]]) -> None:
-    """Give jobs to a worker until none is waiting; work that was done in vain is reported as undone."""
-    while True:
+    """Give jobs to a worker while there are any, and tell of the work that is done and of each job's end.
+
+    Where the worker cannot be started, others do the job, and that is the last event.
+    """
+    why: OSError | None = None
+    while not worker.stopped:
         try:
             job = waiting.get_nowait()
         except Empty:
-            return
-        done = 0.0
+            break
+        try:
+            worker.start()
+        except OSError as error:
+            waiting.put(job)
+            why = error
+            break
+        events.put((job, worker.run(job, _told(events, job))))
+    events.put((None, why))
 
-        def report(work: float) -> None:
-            nonlocal done
-            done += work
-            events.put((None, work))
 
-        ended = worker.run(job, report)
-        if isinstance(ended, Exception):
-            report(-done)
-        events.put((job, ended))
+def _told(events: SimpleQueue[tuple[Any, Any]], job: Job[R]) -> Report:
+    return lambda work: events.put((job, float(work)))
 
 
 class Worker:
-    """A process that runs one job after the other; it is started when it is needed, and again if it dies."""
+    """A process that runs one job after the other; it can be started again where it has died."""
 
     def __init__(self, threads: int, device: torch.device) -> None:
         self._threads, self._device = threads, device
         self._process: subprocess.Popen[bytes] | None = None
-        self._stopped, self._changing = False, Lock()
+        self._changing = Lock()
+        self.stopped = False
+
+    def start(self) -> None:
+        """Start the process where there is none, unless the worker was stopped.
+
+        Raises:
+            OSError: the system has no more of something.
+        """
+        with self._changing:
+            if self._process is None and not self.stopped:
+                self._process = self._started()
 
     def run(self, job: Job[R], report: Report) -> list[R] | Exception:
         """Return the results of a job, or its error; a `WorkerLostError` where the process dies."""
+        process = self._process
+        if process is None or self.stopped:
+            return WorkerLostError(f"a worker was stopped before it ran {job.label}")
         try:
             given = pickle.dumps((job, self._device))
         except Exception as error:  # of a plug-in whose options cannot be pickled
             return error
-        process = self._started()
-        if process is None:
-            return WorkerLostError(f"a worker was stopped before it ran {job.label}")
         assert process.stdin is not None
         assert process.stdout is not None
         try:
@@ -142,32 +180,26 @@ class Worker:
                     ended: list[R] | Exception = content
                     return ended
                 report(content)
-        except (EOFError, OSError, ValueError, pickle.UnpicklingError):
+        except Exception as error:  # nothing more can be read, or what cannot be understood here
             self._process = None
-            return WorkerLostError(f"a worker {_how_it_ended(_end(process))} while it ran {job.label}")
+            return WorkerLostError(f"a worker {_end(process, error)} while it ran {job.label}")
 
     def stop(self) -> None:
-        """End the process, whatever it does."""
+        """End the process, whatever it does, and start none again."""
         with self._changing:
-            self._stopped, process = True, self._process
+            self.stopped, process = True, self._process
         if process is not None:
-            _end(process)
+            _kill(process)
 
-    def _started(self) -> subprocess.Popen[bytes] | None:
-        """Return the process, which is started where there is none; None once the worker is stopped."""
-        with self._changing:
-            if self._process is None and not self._stopped:
-                self._process = self._start()
-            return self._process
-
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _started(self) -> subprocess.Popen[bytes]:
         environment = {
             **os.environ,
             "OMP_NUM_THREADS": str(self._threads),
             "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path),
         }
         return subprocess.Popen(
-            [sys.executable, "-m", "mibench.engine.backends.worker"],
+            # -P: what lies in the current folder is no module of ours.
+            [sys.executable, "-P", "-m", "mibench.engine.backends.worker", str(self._threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
@@ -175,17 +207,28 @@ class Worker:
         )
 
 
-def _end(process: subprocess.Popen[bytes]) -> int:
-    """End a process that may have ended, and return its status."""
-    process.kill()
+def _end(process: subprocess.Popen[bytes], error: Exception) -> str:
+    """End a process that no longer answers, and return in words how it ended."""
+    try:
+        status = process.wait(LAST_SECONDS)
+    except subprocess.TimeoutExpired:
+        return f"gave an answer that cannot be read ({type(error).__name__}: {error})"
+    finally:
+        _kill(process)
+    if status >= 0:
+        return f"ended with status {status}"
+    return f"was killed by signal {-status} ({signal.strsignal(-status)})"
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process that may have ended, with all that it has started."""
+    with suppress(OSError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)  # its session is its own
+        else:
+            process.kill()
     for pipe in (process.stdin, process.stdout):
         with suppress(OSError, ValueError):  # what was not written yet is for nobody
             assert pipe is not None
             pipe.close()
-    return process.wait()
-
-
-def _how_it_ended(status: int) -> str:
-    if status >= 0:
-        return f"ended with status {status}"
-    return f"was killed by signal {-status} ({signal.strsignal(-status)})"
+    process.wait()
