@@ -334,14 +334,14 @@ class Grid:
         columns=(),
         default=AUTO,
     )
-    workers: str = setting(
+    workers: str | None = setting(
         "Processes that train at once, each with its share of the threads or a GPU of its own; 1 is this "
         "process.",
         read=_workers,
         metavar="COUNT",
         columns=(),
         default=AUTO,
-        by_verb={"check": "1"},
+        by_verb={"check": Words("1")},
     )
     scheduler: str | None = setting(
         "A Dask scheduler whose workers train: its address or file, or local for a cluster on this machine.",

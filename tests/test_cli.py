@@ -169,7 +169,7 @@ BAD = [
     (["--device", "gpu"], "Unknown device 'gpu'", "cuda"),
     (["--rerun", "al"], "Unknown rerun 'al'", "all"),
     (["--unit", "bit"], "Unknown unit 'bit'", "bits"),
-    (["-n", "1000000"], "GiB", "smaller n"),
+    (["-n", "1000000000"], "GiB", "smaller n"),
 ]
 
 
@@ -487,6 +487,7 @@ REPRESENTATIONS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("task", "encoder"), REPRESENTATIONS)
 def test_all_estimators_run_on_every_task_with_one_command(task, encoder, out):
     small = ["-n", "8,16", "--steps", "30", "--seeds", "2", "--device", "cpu", "--json"]

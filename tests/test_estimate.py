@@ -200,7 +200,7 @@ def test_bad_data_is_said_to_be_so(change, what, xy):
 
 
 def test_nothing_is_trained_with_a_critic_that_cannot_see_the_data(xy, monkeypatch):
-    monkeypatch.setattr("mibench.api.estimate.train_packs", None)
+    monkeypatch.setattr("mibench.api.estimate.train_jobs", None)
     with pytest.raises(mibench.UsageError, match="takes tokens"):
         mibench.estimate(*xy, critic="embedding", **QUICK)
 

@@ -219,9 +219,10 @@ def runs_of(
         if objective is not None and not protocol.reads_other_n:
             training.check_reads_what_it_trains_on(followed)
         own_protocol = protocols.describe(protocol.untrained()) if objective is None else followed
+        _check(estimator, views, own_ns)
         settings = list(_settings(estimator, objective, views, protocol, training))
         fits = list(dict.fromkeys(fit for *_, fit in settings if fit is not None))
-        _check(estimator, views, [*own_ns, *{fit.train_n for fit in fits if fit.train_n is not None}])
+        _check(estimator, views, [fit.train_n for fit in fits if fit.train_n is not None])
         if objective is not None and protocol.reads_other_n:
             for size, anchors in itertools.product(own_ns, training.anchors):
                 _check_anchors(estimator, size, anchors)

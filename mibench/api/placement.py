@@ -36,10 +36,13 @@ WORKER_BYTES = 400 * 2**20
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a user wants jobs to run: settings of a grid, none of which enters a key."""
+    """Where a user wants jobs to run: settings of a grid, none of which enters a key.
+
+    Where `workers` is None, it is this process unless another backend is named.
+    """
 
     device: str = AUTO
-    workers: str = AUTO
+    workers: str | None = AUTO
     scheduler: str | None = None
     backend: str | None = None
 
@@ -69,10 +72,10 @@ class Placement:
             UsageError: an unknown backend, or settings that it does not have.
         """
         options: dict[str, Any] = {} if self.scheduler is None else {"scheduler": self.scheduler}
-        if self.workers != AUTO:
+        if self.workers not in (None, AUTO):
             options["workers"] = int(self.workers)
         if self.backend is None and self.scheduler is None:
-            return Local() if self.workers in (AUTO, "1") else Processes(int(self.workers))
+            return Processes(options["workers"]) if options.get("workers", 1) > 1 else Local()
         name = "dask" if self.backend is None else self.backend
         known = options_of(backends.load(parse(name, "backend")[0]))
         for option in options.keys() - known.keys():

@@ -156,6 +156,7 @@ def test_holm_is_over_the_whole_table():
     assert pairs["p_holm"].min() == pytest.approx(2 * pairs["p"].min())
 
 
+@pytest.mark.slow
 def test_a_table_of_equals_rarely_has_a_difference():
     generator = np.random.default_rng(5)
     alarms = 0

@@ -270,6 +270,7 @@ def test_the_reference_has_seeds_enough():
     assert seeds_needed(len(reference().cells), ALPHA) <= 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tolerance", "spread"),
     [

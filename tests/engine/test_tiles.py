@@ -185,6 +185,7 @@ def grid(names, **settings):
     return frame.set_index(["estimator", "n", "seed"])
 
 
+@pytest.mark.slow
 def test_a_run_is_read_in_tiles_as_from_its_matrix(small_matrices, monkeypatch):
     names = "infonce,nwj,smile,nce,ba,club,l1out"
     part = grid(names, n=24, train_n=8)
