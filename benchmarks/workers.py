@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from statistics import median
 
-import torch
-
 import mibench  # before torch, so that waiting threads sleep soon
 from mibench.api.plan import plan
 from mibench.api.run import execute
+
+import torch  # isort: skip - after mibench, which says how its threads wait
 
 BUSY = "while True: pass"
 
