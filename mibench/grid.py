@@ -369,8 +369,6 @@ class FitArguments(PlaceArguments, total=False):
     """How a pair is read and a model trained, and where."""
 
     n: OneOrMore[int | str] | None
-    train_n: OneOrMore[int | str] | None
-    anchors: OneOrMore[int | str] | None
     critic: OneOrMore[str] | None
     model: OneOrMore[str] | None
     steps: int | str | None
@@ -390,6 +388,8 @@ class GridArguments(FitArguments, total=False):
     encoder: OneOrMore[str] | None
     protocol: OneOrMore[str] | None
     samples: OneOrMore[int | str] | None
+    train_n: OneOrMore[int | str] | None
+    anchors: OneOrMore[int | str] | None
     preset: str | None
 
 

@@ -77,7 +77,7 @@ class Tiles:
     most_pairs: int = TILE_PAIRS
     dtype: torch.dtype = torch.float64
     offset: float = 0.0
-    _reduced: dict[_Reduction, Tensor] = field(default_factory=dict, compare=False, repr=False)
+    _reduced: dict[tuple[_Reduction, bool], Tensor] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -118,9 +118,17 @@ class Tiles:
     def __add__(self, other: Tensor | float) -> Tiles:
         if isinstance(other, Tensor):
             return self._with(torch.add, other)
+        if isinstance(other, Tiles):
+            return NotImplemented  # Python then says which types do not go together
         return replace(self, offset=self.offset + other)  # with the same reductions
 
     __radd__ = __add__
+
+    def __neg__(self) -> Tiles:
+        return self * -1.0
+
+    def __rsub__(self, other: Tensor | float) -> Tiles:
+        return -self + other
 
     def __sub__(self, other: Tensor | float) -> Tiles:
         return self._with(torch.sub, other) if isinstance(other, Tensor) else self + -other
@@ -174,12 +182,13 @@ class Tiles:
 
     def _reduce(self, reduction: _Reduction) -> Tensor:
         """Return a reduction less the offset; several estimators ask for the same."""
-        if reduction not in self._reduced:
-            # What is reduced must not hold its result, of which the graph holds it.
+        key = reduction, torch.is_grad_enabled()  # a value without gradient is not one with it
+        if key not in self._reduced:
+            # The graph of a result holds the tiles, which would hold the result: these are without.
             apart = replace(self, _reduced={})
             found = _Reduced.apply(apart, reduction, *(operand.value for operand in self.operands))  # type: ignore[no-untyped-call]
-            self._reduced[reduction] = found
-        return self._reduced[reduction]
+            self._reduced[key] = found
+        return self._reduced[key]
 
     # ---- tiles
 

@@ -13,7 +13,7 @@ from mibench.engine.plan import at_level
 from mibench.engine.protocols import registry as protocols
 from mibench.engine.protocols.base import Protocol
 from mibench.engine.sources import dims_of, pair_of
-from mibench.engine.tiling import anchors_at
+from mibench.engine.tiling import anchors_at, forms_pairs
 from mibench.errors import UsageError
 from mibench.grid import FIT, SETTINGS
 from mibench.models.base import Critic
@@ -106,10 +106,11 @@ class Training:
                 f"No estimator here can use preset {self.preset!r}, which is for critics: {_trained(kinds)}.",
                 "Leave out --preset.",
             )
-        if self.preset and self.models and not any(map(_is_row_by_row, self.models)):
+        critics = [one for one in self.models or () if issubclass(models.registry.load(one.name), Critic)]
+        if self.preset and critics and not any(map(_is_row_by_row, critics)):
             raise UsageError(
                 f"Preset {self.preset!r} has large batches, and the work of "
-                f"{listed([model.label for model in self.models])} grows with their square.",
+                f"{listed([model.label for model in critics])} grows with their square.",
                 "Give another --critic, or leave out --preset.",
             )
 
@@ -154,7 +155,8 @@ class Training:
         lr = self.lr or peak or DEFAULT_LEARNING_RATE[schedule]
         steps = self.steps or usual.steps
         train_ns = self.rows if preset else self.train_ns or (None,)
-        rows = itertools.product(train_ns, self.anchors)
+        anchors = self.anchors if forms_pairs(models.registry.load(model.name)) else (None,)
+        rows = itertools.product(train_ns, anchors)
         return [Fit(model, steps, lr, schedule, self.precision, n, anchors) for n, anchors in rows]
 
 

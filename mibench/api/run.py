@@ -87,18 +87,19 @@ def run_plan(planned: Plan, out: Path | str | None, rerun: str, observer: Observ
         return execute(planned.of(planned.specs), observer=observer)
     known, changed = load(planned, out)
     running = planned.of(select(planned, known, rerun))
-    if not running.specs and not changed:
+    new: list[Record] = []
+    if running.specs or changed:
+        slots, count = running.backend.slots, len(running.specs)
+        progress = Progress(__version__, sources_digest(), planned.part, slots, count)
+        with Presence(out, progress) as presence, Store(out).writer() as writer:
+            for record in changed:
+                writer.append(record)
+            _say_what_runs(running, known, len(changed), presence.others, observer)
+            if running.specs:
+                append, followed = _counted(writer.append, progress), _followed(observer, progress)
+                new = execute(running, append, EncoderStore(out), followed)
+    if not running.specs:
         observer.say(_nothing_left(planned, known, out, rerun))
-        return _kept(planned, known)
-    progress = Progress(
-        __version__, sources_digest(), planned.part, running.backend.slots, len(running.specs)
-    )
-    with Presence(out, progress) as presence, Store(out).writer() as writer:
-        for record in changed:
-            writer.append(record)
-        _say_what_runs(running, known, len(changed), presence.others, observer)
-        append = _counted(writer.append, progress)
-        new = execute(running, append, EncoderStore(out), _followed(observer, progress))
     return _kept(planned, merge([*known.values(), *new]))
 
 

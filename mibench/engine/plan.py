@@ -17,7 +17,15 @@ from mibench.engine.cost import Cost, cost_of
 from mibench.engine.protocols import registry as protocols
 from mibench.engine.protocols.base import Protocol
 from mibench.engine.sources import Source, TaskPairs
-from mibench.engine.tiling import ANCHORS, FEATURE_ROWS, Tiling, anchors_at, tiled_model, tiled_pair
+from mibench.engine.tiling import (
+    ANCHORS,
+    FEATURE_ROWS,
+    Tiling,
+    anchors_at,
+    forms_pairs,
+    tiled_model,
+    tiled_pair,
+)
 from mibench.errors import UsageError
 from mibench.estimators.base import Estimator
 from mibench.models.base import Model
@@ -57,6 +65,9 @@ MOST_ROWS = 2**16
 
 MOST_PAIRS = 2**31
 """And at this many scores, which only batches of n above 32,768 have."""
+
+MOST_READING_BYTES = 2**31
+"""What the trainings of a pack may need together where large batches are read, on any device."""
 
 PILOT_BATCHES, FEW_BATCHES = 48, 8
 """The batches of a pilot, and of one whose batches are read by the usual number of anchors or more."""
@@ -139,16 +150,20 @@ class Pack:
         return None if self.first.fit is None else models.registry.make(self.fit.model)
 
     @property
+    def _forms_pairs(self) -> bool:
+        return self.model is not None and forms_pairs(type(self.model))
+
+    @property
     def anchors(self) -> int:
         """How many rows of a batch are read."""
-        if not self.is_read or self.model is None:
+        if not self.is_read or not self._forms_pairs:
             return self.first.n
         return self.fit.anchors or anchors_at(self.first.n)
 
     @property
     def in_tiles(self) -> bool:
         """Whether scores are tiles: of large matrices or larger ones than in training, or of some rows."""
-        if self.model is None:
+        if not self._forms_pairs:
             return False
         trained = self.fit.train_n if self.is_read else None
         return self.first.n > min(LARGEST_MATRIX, trained or LARGEST_MATRIX) or self.anchors < self.first.n
@@ -408,7 +423,10 @@ def _shape(spec: RunSpec, source: Source) -> tuple[object, ...]:
 
 
 def _split(group: list[Training], budget_bytes: int, source: Source) -> list[Pack]:
-    most = max(1, budget_bytes // max(1, Pack((group[0],), source).bytes_a_run))
+    one = Pack((group[0],), source)
+    in_tiles = [pack._reading_bytes for _, pack in one.readings() if pack.in_tiles]
+    most = min(budget_bytes // max(1, one.bytes_a_run), MOST_READING_BYTES // max([1, *in_tiles]))
+    most = max(1, most)
     count = math.ceil(len(group) / most)
     edges = [round(i * len(group) / count) for i in range(count + 1)]
     return [Pack(tuple(group[a:b]), source) for a, b in pairwise(edges)]

@@ -90,6 +90,11 @@ class TiledConditional:
         return self.density.log_marginal(parameters, y)
 
 
+def forms_pairs(kind: type[Model]) -> bool:
+    """Return whether a model computes something of all pairs of rows, so that there are anchors."""
+    return issubclass(kind, Critic | Conditional)
+
+
 def tiled_model(model: Model | None, tiling: Tiling) -> object:
     """Return a model that returns tiles where it would form n x n numbers, others as they are."""
     if isinstance(model, Critic):

@@ -31,6 +31,8 @@ SILENT_SECONDS = 60.0
 
 FORGOTTEN_SECONDS = 86_400.0
 
+MOST_ATTEMPTS = 100
+
 
 @dataclass
 class Progress:
@@ -128,8 +130,10 @@ class Presence:
 
     def _end(self) -> None:
         self._ended.set()
-        with self._writing:  # the folder stays: another process may be about to write there
+        with self._writing:
             self._path.unlink(missing_ok=True)
+            with suppress(OSError):  # where another process is there
+                self._path.parent.rmdir()
 
     def _look_around(self) -> None:
         """Count the others, refuse to write beside another version, and remove what was left behind."""
@@ -156,8 +160,10 @@ class Presence:
         self.progress.updated = time.time()
         content = json.dumps(asdict(self.progress)).encode()
         with self._writing:
-            if not self._ended.is_set():
-                write_whole(self._path, lambda file: file.write(content))
+            for _ in range(0 if self._ended.is_set() else MOST_ATTEMPTS):
+                with suppress(FileNotFoundError):  # another process has just removed the folder, at its end
+                    write_whole(self._path, lambda file: file.write(content))
+                    return
 
 
 def present(folder: Path | str) -> list[tuple[Progress, float]]:

@@ -10,6 +10,7 @@ import torch
 from grids import CPU, LARGE, outcomes, pack_of, specs
 
 from mibench import estimators
+from mibench.engine.backends.base import execute
 from mibench.engine.backends.local import Local
 from mibench.engine.data import training_chunks
 from mibench.engine.fit import initial_parameters
@@ -318,5 +319,5 @@ def test_work_reported_is_that_of_the_pack():
     for setting in (STAIRS, DATA | {"steps": 100}, {"mis": (1.0,)}):
         (pack,) = packs(specs("infonce", **setting), LARGE)
         reported = []
-        list(Local().run([PackJob(pack.trainings, pack.source)], CPU, reported.append))
+        list(execute([PackJob(pack.trainings, pack.source)], Local(), CPU, reported.append))
         assert sum(reported) == pytest.approx(pack.work)

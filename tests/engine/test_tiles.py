@@ -11,6 +11,7 @@ import mibench
 from mibench import UsageError, estimators, models, scores, tasks
 from mibench.batch import Batch, Dims
 from mibench.engine import plan, tiling
+from mibench.engine.protocols import stream as stream_protocol
 from mibench.engine.read import standard_error
 from mibench.engine.tiling import Tiling, tiled_pair
 from mibench.estimators.conditional.density import FromDensity
@@ -400,3 +401,60 @@ def test_the_exact_value_at_a_large_n_is_that_of_a_formula_written_out_and_near_
         expected.append(row[i] - np.logaddexp.reduce(row) + math.log(n))
     assert found[0, ::16].numpy() == pytest.approx(np.array(expected), abs=1e-9)
     assert abs(found.mean().item() - nats) < 4 * found.std().item() / math.sqrt(anchors)
+
+
+def test_a_value_without_gradient_is_not_one_with_it():
+    values = matrix()
+    gradients = []
+    for scores_of in (lambda given: given, tiled):
+        given = values.clone().requires_grad_()
+        f = scores_of(given)
+        with torch.no_grad():
+            before = scores.log_mean_exp_negatives(f)
+        found = scores.positives(f).mean(-1) - (scores.log_mean_exp_negatives(f) - before).exp()
+        found.sum().backward()
+        gradients.append(given.grad)
+    assert torch.allclose(*gradients, rtol=0, atol=1e-12)
+
+
+def test_arithmetic_that_estimators_of_others_use():
+    values = matrix()
+    for of in (lambda f: -f, lambda f: 1 - f, lambda f: 2 * (f + 1) / 3 - 1):
+        assert of(tiled(values)).diagonal() == pytest.approx(of(values).diagonal(dim1=-2, dim2=-1))
+    with pytest.raises(TypeError):
+        tiled(values) + tiled(values)
+
+
+@pytest.mark.parametrize("settings", [{"n": 32, "train_n": 16}, {"n": 8, "anchors": 4}])
+def test_estimators_of_one_training_are_read_at_once(settings, monkeypatch):
+    """Each needs as many exact values as its own variance asks for."""
+    fitted = []
+    original = stream_protocol.fit
+    monkeypatch.setattr(stream_protocol, "fit", lambda *given: fitted.append(1) or original(*given))
+    run = {"dim": 2, "mi": 1, "seeds": 2, "steps": 30, "device": "cpu", **settings}
+    assert (mibench.run("js,smile", **run)["status"] == "ok").all()
+    assert (mibench.run("ba,doe,club,l1out", **run)["status"] == "ok").all()
+    assert len(fitted) == 2
+
+
+def test_with_anchors_both_parts_of_doe_are_of_the_same_rows():
+    conditional, marginal = matrix(), torch.randn(RUNS, N, generator=stream("marginal"), dtype=torch.float64)
+    outputs = {"conditional": tiled(conditional, anchors=5), "marginal": marginal}
+    batch = Batch(torch.zeros(RUNS, N, 1), torch.zeros(RUNS, N, 1))
+    expected = (conditional.diagonal(dim1=-2, dim2=-1) - marginal)[:, :5].mean(-1)
+    assert estimators.get("doe").read(outputs, batch) == pytest.approx(expected)
+
+
+def test_anchors_mean_nothing_to_a_model_of_no_pairs():
+    runs = mibench.plan("mmg", dim=2, mi=1, n=8, anchors=[2, 4], seeds=1, device="cpu").specs
+    assert [run.fit.anchors for run in runs] == [None]
+    (pack,) = mibench.plan("mmg", dim=2, mi=1, n=4096, seeds=1, device="cpu").packs()
+    ((_, read_pack),) = pack.readings()
+    assert not read_pack.in_tiles
+    assert read_pack.anchors == 4096
+
+
+def test_a_pack_reads_no_more_at_once_than_memory_has_room_for():
+    packs = mibench.plan("infonce", dim=20, mi=[1, 2], n=2**17, train_n=16, seeds=40, device="cpu").packs()
+    assert max(pack.bytes for pack in packs) < 1.1 * plan.MOST_READING_BYTES
+    assert sum(len(pack.trainings) for pack in packs) == 80

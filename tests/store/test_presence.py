@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -35,7 +36,7 @@ def test_a_process_is_seen_while_it_writes_and_not_after(tmp_path):
         ((seen, age),) = present(tmp_path)
         assert (seen.version, seen.part, seen.runs, seen.pid) == ("1.0", "3/16", 10, os.getpid())
         assert age < SILENT_SECONDS
-    assert not files(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_it_has_done_is_written_every_few_seconds(tmp_path, monkeypatch):
@@ -118,3 +119,14 @@ def test_a_run_refuses_a_folder_in_which_another_version_writes(tmp_path):
     path.unlink()
     another(tmp_path, version=mibench.__version__, sources=sources_digest(), host="elsewhere", pid=1)
     assert (mibench.run("infonce", out=tmp_path, **grid)["status"] == "ok").all()
+
+
+def test_processes_that_begin_and_end_at_once_do_not_disturb_each_other(tmp_path):
+    def come_and_go(_):
+        for _ in range(100):
+            with Presence(tmp_path, Progress("1.0", "abc")) as presence:
+                assert presence._path.exists()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(come_and_go, range(4)))
+    assert not files(tmp_path)

@@ -30,7 +30,7 @@ class Stream(Protocol):
 Every batch was fresh. After training, each estimator was read on batches of n that no model was trained on
 {%- if most_rows -%}
 , until its standard error was {{ target_se_nats }} nats or
-{{ "{:,}".format(most_rows) }} pairs had been read
+{{ "{:,}".format(most_rows) }} rows had been read
 {%- endif %}
 {{ " (%s batches)" | format(batches | spread) if batches }}.
 """

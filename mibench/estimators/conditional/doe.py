@@ -42,5 +42,6 @@ class DoE(FromDensity):
 
     def read(self, outputs: Tensors, batch: Batch) -> Tensor:
         """Return I_DoE of every run."""
-        conditional = positives(outputs["conditional"].double()).mean(-1)
-        return conditional - outputs["marginal"].double().mean(-1)
+        conditional = positives(outputs["conditional"].double())
+        of_the_same_rows = outputs["marginal"].double()[..., : conditional.shape[-1]]
+        return conditional.mean(-1) - of_the_same_rows.mean(-1)
