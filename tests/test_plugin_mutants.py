@@ -91,7 +91,7 @@ MUTANTS = [
     # Estimators that are read from a conditional density or a denoiser.
     (BA, "return batch.known", "return 0.9 * batch.known", "the exact model approaches the truth"),
     (BA, "return batch.known", "return 0.1 + batch.known", "bound"),
-    (DOE, 'outputs["marginal"].double().mean(-1)', "0.0", "training finds the information"),
+    (DOE, 'of_the_same_rows.mean(-1)', "0.0", "training finds the information"),
     (CLUB, "- self._negative(log_q)", "+ self._negative(log_q)", "training finds the information"),
     (CLUB, "mean_negatives(log_q)", "log_q.mean((-3, -2, -1)).expand(len(log_q))",
      "estimates of runs do not mix"),

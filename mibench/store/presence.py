@@ -160,10 +160,13 @@ class Presence:
         self.progress.updated = time.time()
         content = json.dumps(asdict(self.progress)).encode()
         with self._writing:
-            for _ in range(0 if self._ended.is_set() else MOST_ATTEMPTS):
-                with suppress(FileNotFoundError):  # another process has just removed the folder, at its end
+            for attempt in range(0 if self._ended.is_set() else MOST_ATTEMPTS):
+                try:
                     write_whole(self._path, lambda file: file.write(content))
                     return
+                except (FileNotFoundError, FileExistsError):  # another process removes the folder at its end
+                    if attempt + 1 == MOST_ATTEMPTS:
+                        raise
 
 
 def present(folder: Path | str) -> list[tuple[Progress, float]]:
