@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mibench.api.encode import missing_encoders
-from mibench.api.placement import needed_bytes
+from mibench.api.placement import largest_bytes, needed_bytes
 from mibench.api.plan import Plan
 from mibench.engine.balance import makespan
 from mibench.engine.encoding import seconds_to_train
@@ -19,7 +19,7 @@ def cost(planned: Plan, finished: int, encoder_store: EncoderStore) -> dict[str,
     jobs, slots = planned.jobs(), planned.backend.slots
     packs = [job.pack for job in jobs]
     rate = planned.backend.flops_per_second(planned.device)
-    largest = max((pack.bytes for pack in packs), default=0)
+    largest = largest_bytes(packs)
     share = makespan(jobs, slots) / max(sum(job.work for job in jobs), 1e-9)
     training_s = share * sum(pack.seconds(rate) for pack in packs)
     encoding_s = sum(planned.backend.ask(seconds_to_train, pack, planned.device) for pack in encoders)

@@ -18,7 +18,7 @@ from mibench.errors import UsageError
 from mibench.grid import FIT, SETTINGS
 from mibench.models.base import Critic
 from mibench.objectives import Objective
-from mibench.presets import PRESETS
+from mibench.presets import PRESETS, Preset
 from mibench.registry import Choice
 from mibench.reports.words import listed
 from mibench.spec import DEFAULT_LEARNING_RATE, Fit, RunSpec, Setting, grid
@@ -88,9 +88,13 @@ class Training:
     preset: str | None = None
 
     @property
-    def rows(self) -> Sequence[int | None]:
-        """The rows of training batches of critics, None for as many as are read."""
-        return self.train_ns or ((PRESETS[self.preset].train_n,) if self.preset else (None,))
+    def of_critics(self) -> Preset | None:
+        """What fills in the settings of critics that the user does not give."""
+        return PRESETS[self.preset] if self.preset else None
+
+    def rows(self, preset: Preset | None) -> Sequence[int | None]:
+        """Return the rows of training batches, None for as many as are read."""
+        return self.train_ns or (preset.train_n if preset else None,)
 
     def check_used(self, chosen: Sequence[Choice]) -> None:
         """Raise a UsageError for a model or a setting that none of the estimators can use."""
@@ -148,15 +152,14 @@ class Training:
 
     def _fits(self, model: Choice, protocol: Protocol) -> list[Fit]:
         """Return the trainings of a model: by what the user gives, else the preset, else the protocol."""
-        preset = PRESETS[self.preset] if self.preset and _is_row_by_row(model) else None
+        preset = self.of_critics if _is_row_by_row(model) else None
         usual = preset or protocol
         schedule = self.schedule or usual.schedule
         peak = preset.lr_for(model.name) if preset and schedule == preset.schedule else None
         lr = self.lr or peak or DEFAULT_LEARNING_RATE[schedule]
         steps = self.steps or usual.steps
-        train_ns = self.rows if preset else self.train_ns or (None,)
         anchors = self.anchors if forms_pairs(models.registry.load(model.name)) else (None,)
-        rows = itertools.product(train_ns, anchors)
+        rows = itertools.product(self.rows(preset), anchors)
         return [Fit(model, steps, lr, schedule, self.precision, n, anchors) for n, anchors in rows]
 
 

@@ -97,9 +97,14 @@ class Placement:
         return Processes(slots) if alone >= WORTH_SECONDS and together * gain < alone else Local()
 
 
+def largest_bytes(packs: Sequence[Pack]) -> int:
+    """Return the memory of the largest pack, 0 where there is none."""
+    return max((pack.bytes for pack in packs), default=0)
+
+
 def needed_bytes(packs: Sequence[Pack], backend: Backend) -> int:
     """Return the memory that this machine needs, its processes included, at the peak."""
-    largest = max((pack.bytes for pack in packs), default=0)
+    largest = largest_bytes(packs)
     if isinstance(backend, Processes):
         return PROCESS_BYTES + backend.workers * (WORKER_BYTES + largest)
     return PROCESS_BYTES + (largest if isinstance(backend, Local) else 0)
@@ -107,7 +112,7 @@ def needed_bytes(packs: Sequence[Pack], backend: Backend) -> int:
 
 def most_workers(packs: Sequence[Pack]) -> int:
     """Return how many processes fit into the memory of this machine, each with the largest pack."""
-    largest = max((pack.bytes for pack in packs), default=0)
+    largest = largest_bytes(packs)
     return max(1, _memory() // (WORKER_BYTES + largest))
 
 
@@ -122,7 +127,7 @@ def check_memory(packs: Sequence[Pack], backend: Backend, device: torch.device) 
         UsageError: it names what is needed and what there is.
     """
     if isinstance(backend, Processes) and device.type == "cpu" and backend.workers > most_workers(packs):
-        largest, there = max((pack.bytes for pack in packs), default=0), _memory()
+        largest, there = largest_bytes(packs), _memory()
         raise UsageError(
             f"{backend.workers} workers need about {backend.workers * (WORKER_BYTES + largest) / 2**30:.0f} "
             f"GiB; this machine has {there / 2**30:.0f} GiB.",

@@ -97,7 +97,7 @@ def plan_grid(grid: Grid) -> Plan:
     chosen = _chosen(estimators.registry, grid.estimator)
     views = views_of([choice for name in grid.task for choice in _levels(name, grid)], _encoders(grid))
     training = training_of(grid)
-    sizes = {*grid.n, *training.rows} - {None}
+    sizes = {*grid.n, *training.rows(training.of_critics)} - {None}
     for choice, n in itertools.product(dict.fromkeys(view.task for view in views), sizes):
         with tasks.registry.blaming(choice.name):
             tasks.registry.make(choice).check(n)

@@ -21,6 +21,7 @@ from mibench.errors import in_words
 from mibench.spec import EncoderSpec, RunSpec
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 ENCODER_SECONDS_A_STEP = 0.02
 """What a step of an encoder takes on some machine, about."""
@@ -131,9 +132,7 @@ class PackJob(Job[Outcome]):
 
     def halves(self) -> list[PackJob]:
         """Return two jobs of half as many trainings each, or the job itself if it has one training."""
-        middle = len(self.trainings) // 2
-        parts = (self.trainings[:middle], self.trainings[middle:])
-        return [PackJob(part, self.source) for part in parts if part]
+        return [PackJob(part, self.source) for part in _halves(self.trainings)]
 
     def singles(self) -> list[PackJob]:
         """Return a job for each training, or if there is one training, for each estimator that reads it."""
@@ -175,8 +174,7 @@ class EncoderJob(Job[TrainedEncoder]):
 
     def halves(self) -> list[EncoderJob]:
         """Return two jobs of half as many encoders each, or the job itself if it has one."""
-        middle = len(self.specs) // 2
-        return [EncoderJob(part) for part in (self.specs[:middle], self.specs[middle:]) if part]
+        return [EncoderJob(part) for part in _halves(self.specs)]
 
     def singles(self) -> list[EncoderJob]:
         """Return a job for each encoder."""
@@ -185,6 +183,12 @@ class EncoderJob(Job[TrainedEncoder]):
     def failed(self, error: BaseException) -> list[TrainedEncoder]:
         """Return every encoder as failed by an error."""
         return [TrainedEncoder(spec, {}, {}, f"the encoder failed: {in_words(error)}") for spec in self.specs]
+
+
+def _halves(items: tuple[T, ...]) -> list[tuple[T, ...]]:
+    """Return the two halves of several items, or one item alone."""
+    middle = len(items) // 2
+    return [part for part in (items[:middle], items[middle:]) if part]
 
 
 def _outcome(

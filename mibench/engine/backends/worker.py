@@ -15,7 +15,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 import torch
 
@@ -24,9 +24,6 @@ from mibench.process import keep_freed_memory
 
 PARENT_SECONDS = 1.0
 """How often a worker looks whether the process that started it is still there."""
-
-Message = tuple[Literal["work", "ended"], object]
-"""`work` with what was done since the last message, or `ended` with a job's results or error."""
 
 
 def serve(jobs: BinaryIO, results: BinaryIO) -> None:
